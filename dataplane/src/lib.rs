@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Shunt's agent: from the Kubernetes API to the kernel's tables.
+
+pub mod compile;
+pub mod model;
+pub mod plan;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one Service should have in the kernel, before anything has an id.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{FrontendKey, Reason, ServicePortName, Target};
+
+/// A Service, compiled. No ports: it is not to be in the kernel at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    pub ports: BTreeMap<ServicePortName, Port>,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// Every endpoint that may have flows, in both families.
+    pub backends: BTreeMap<Target, Member>,
+    /// All of them owned: no other Service has the same key.
+    pub frontends: BTreeMap<FrontendKey, Frontend>,
+    /// Without endpoints, the last ones stay in force (`default/kubernetes`: the agent's own way to learn of new
+    /// ones may lead through it).
+    pub keeps_last_endpoints: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Takes new flows: is in a set of a frontend.
+    pub in_use: bool,
+    pub local: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontend {
+    /// For this node's own pods and processes.
+    pub internal: Scope,
+    /// For everybody else.
+    pub external: Scope,
+    pub affinity_seconds: u32,
+}
+
+/// Where flows from one side go. Members are of the frontend's family and among the port's backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub members: BTreeSet<Target>,
+    pub empty: EmptyVerdict,
+}
+
+/// What becomes of a new flow when there is nobody to send it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EmptyVerdict {
+    /// Nobody serves: the client learns at once.
+    Reject,
+    /// Somebody serves, but not these clients: silence, as kube-proxy.
+    Drop,
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The door to the kernel: everything behind it is somebody else's.
+
+use std::io;
+
+use super::op::Op;
+use super::tables::KernelState;
+use crate::model::Family;
+
+/// Tables that ops are applied to.
+pub trait Maps {
+    /// How much fits: ids are given out accordingly.
+    fn capacity(&self) -> Capacity;
+
+    /// Everything that is in the tables, however odd: what nothing refers to must be seen to be removed.
+    fn load(&self) -> Result<KernelState, MapsError>;
+
+    /// One change. After an error the entry is as before, except that a set may be half there.
+    fn apply(&mut self, op: &Op) -> Result<(), MapsError>;
+}
+
+/// The sizes of the tables that are indexed by ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub services: Bound,
+    pub backends4: Bound,
+    pub backends6: Bound,
+}
+
+impl Capacity {
+    pub fn backends(&self, family: Family) -> Bound {
+        match family {
+            Family::V4 => self.backends4,
+            Family::V6 => self.backends6,
+        }
+    }
+}
+
+/// A table's size and how to change it. Ids go from 1 to `highest_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bound {
+    pub map: &'static str,
+    pub flag: &'static str,
+    pub highest_id: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MapsError {
+    #[error("map {map} is full: it has room for {capacity} entries: start the agent with a larger {flag}")]
+    Full {
+        map: &'static str,
+        capacity: u32,
+        flag: &'static str,
+    },
+    #[error("cannot {action} map {map}: {source}")]
+    System {
+        map: &'static str,
+        action: &'static str,
+        source: io::Error,
+    },
+}
+
+impl From<Bound> for MapsError {
+    fn from(bound: Bound) -> Self {
+        Self::Full {
+            map: bound.map,
+            capacity: bound.highest_id,
+            flag: bound.flag,
+        }
+    }
+}
+
+impl MapsError {
+    /// The map it is about, for the metric's label.
+    pub fn map(&self) -> &'static str {
+        match self {
+            Self::Full { map, .. } | Self::System { map, .. } => map,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From compiled Services to the ops that bring the kernel's tables in step. Pure: ids are given out here,
+//! nothing is written.
+
+mod diff;
+mod maps;
+mod memory;
+mod op;
+mod tables;
+
+pub use crate::compile::EmptyVerdict;
+pub use diff::diff;
+pub use maps::{Bound, Capacity, Maps, MapsError};
+pub use memory::MemoryMaps;
+pub use op::Op;
+pub use tables::{
+    AddressFlags, Backend, BackendId, BackendState, FrontendFlags, FrontendValue, KernelState, ScopeValue,
+    ServiceId, SetId, SetRef,
+};

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's tables as plain data.
+//!
+//! ```text
+//! addresses: addr ─────────────────► VIP | NODE
+//! frontends: addr, port, protocol ─► service, internal set, external set
+//! sets:      set id ───────────────► backend ids          (never changed once written)
+//! backends:  backend id ───────────► addr, port, service, state
+//! services:  service id ───────────► name
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::compile::EmptyVerdict;
+use crate::model::{Family, FrontendKey, ServicePortName, Target};
+
+/// What the kernel holds, or should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelState {
+    pub services: BTreeMap<ServiceId, ServicePortName>,
+    pub backends: BTreeMap<BackendId, Backend>,
+    pub sets: BTreeMap<SetId, Vec<BackendId>>,
+    pub frontends: BTreeMap<FrontendKey, FrontendValue>,
+    pub addresses: BTreeMap<IpAddr, AddressFlags>,
+}
+
+/// From 1. A freed one is given out again only after all the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// An index from 1 into the backends of one family. A freed one is given out again only after all the others:
+/// flows remember their backend by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId {
+    pub family: Family,
+    pub index: u32,
+}
+
+/// From 1, ever upwards. A set has one family: that of its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    pub addr: IpAddr,
+    pub port: u16,
+    pub service: ServiceId,
+    pub state: BackendState,
+    /// Runs on this node.
+    pub local: bool,
+}
+
+impl Backend {
+    pub fn target(&self) -> Target {
+        Target {
+            addr: self.addr,
+            port: self.port,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// Takes new flows.
+    Alive,
+    /// Keeps the flows it has and is in no set.
+    Draining,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontendValue {
+    pub service: ServiceId,
+    pub internal: ScopeValue,
+    pub external: ScopeValue,
+    /// Zero: no affinity.
+    pub affinity_seconds: u32,
+    pub flags: FrontendFlags,
+}
+
+/// What one source scope gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeValue {
+    pub set: SetRef,
+    /// `Drop` where the set is not empty.
+    pub empty: EmptyVerdict,
+}
+
+/// A set and its size, so that the kernel need not look the size up. [`SetRef::EMPTY`] names no set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetRef {
+    pub id: SetId,
+    pub size: u32,
+}
+
+impl SetRef {
+    pub const EMPTY: Self = Self {
+        id: SetId(0),
+        size: 0,
+    };
+}
+
+/// None so far: masquerading and source ranges will be told here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrontendFlags(pub u32);
+
+/// Why an address is in the table. Without any flag it is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressFlags {
+    /// At least one frontend has it: its unknown ports are rejected.
+    pub vip: bool,
+    /// It is an address of this node.
+    pub node: bool,
+}
+
+impl AddressFlags {
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service {}", self.0)
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "backend {}/{}", self.family, self.index)
+    }
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set {}", self.0)
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.target(), self.service)?;
+        if self.local {
+            f.write_str(", local")?;
+        }
+        match self.state {
+            BackendState::Alive => Ok(()),
+            BackendState::Draining => f.write_str(", draining"),
+        }
+    }
+}
+
+impl fmt::Display for ScopeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.set, self.empty) {
+            (SetRef::EMPTY, EmptyVerdict::Reject) => f.write_str("reject"),
+            (SetRef::EMPTY, EmptyVerdict::Drop) => f.write_str("drop"),
+            (set, _) => write!(f, "{} of {}", set.id, set.size),
+        }
+    }
+}
+
+impl fmt::Display for FrontendValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, internal {}, external {}",
+            self.service, self.internal, self.external
+        )?;
+        if self.affinity_seconds > 0 {
+            write!(f, ", affinity {} s", self.affinity_seconds)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for AddressFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.vip, self.node) {
+            (true, true) => "VIP and node",
+            (true, false) => "VIP",
+            (false, true) => "node",
+            (false, false) => "nothing",
+        })
+    }
+}
