@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask ci`: every check, with a headline and its time, up to the first failure.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use crate::setup::Tools;
+use crate::workspace::Workspace;
+use crate::{command, generate, test};
+
+type Step = fn(&Workspace, &Tools) -> anyhow::Result<()>;
+
+const STEPS: [(&str, Step); 6] = [
+    ("format", format),
+    ("clippy", clippy),
+    ("clippy, kernel programs", clippy_kernel),
+    ("test", test),
+    ("documentation", documentation),
+    ("generated files", generated),
+];
+
+pub(crate) fn run(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
+    let start = Instant::now();
+    for (name, step) in STEPS {
+        println!("\n##### ci: {name}");
+        let begun = Instant::now();
+        step(workspace, tools).with_context(|| format!("ci failed at: {name}"))?;
+        println!("##### ci: {name}: ok, {} s", begun.elapsed().as_secs());
+    }
+    println!(
+        "\n##### ci: all {} steps ok, {} s",
+        STEPS.len(),
+        start.elapsed().as_secs()
+    );
+    Ok(())
+}
+
+fn format(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    command::show(workspace.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    let mut clippy = workspace.cargo();
+    command::show(clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// The host's clippy does not see what is compiled for the kernel's target only.
+fn clippy_kernel(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
+    if let Err(error) = tools.require() {
+        println!("*** SKIPPED: {error} ***");
+        return Ok(());
+    }
+    let mut clippy = workspace.cargo();
+    clippy
+        .args([
+            "clippy",
+            "--package",
+            "dataplane-ebpf",
+            "--profile",
+            "bpf",
+            "--target",
+            "bpfel-unknown-none",
+        ])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(workspace.target().join("bpf"))
+        .env("RUSTC_BOOTSTRAP", "1");
+    // See dataplane/build.rs, which builds the same.
+    let library = workspace.tools().join("rust-src/library");
+    if library.is_dir() {
+        clippy.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+    }
+    command::show(clippy.args(["--", "-D", "warnings"]))
+}
+
+fn test(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
+    test::run(workspace, tools, &test::Options::default())
+}
+
+fn documentation(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    let mut doc = workspace.cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    command::show(&mut doc)
+}
+
+fn generated(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    generate::run(workspace, &generate::Options { check: true })
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask demo`: builds, and leaves the rest to the lab's own `demo`.
+
+use clap::Args;
+
+use crate::root::Root;
+use crate::setup::Tools;
+use crate::workspace::Workspace;
+use crate::{build, command};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leaves the nodes up until Enter is pressed, to look around in them.
+    #[arg(long)]
+    keep: bool,
+    /// Joins each node's pods by a bridge instead of routing between veths.
+    #[arg(long)]
+    bridge: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> anyhow::Result<()> {
+    tools.require()?;
+    let root = Root::interactive()?;
+    let programs = build::run(workspace)?;
+    let mut demo = root.command(&programs.lab);
+    demo.arg("demo").arg("--shunt").arg(&programs.shunt);
+    demo.args(options.keep.then_some("--keep"))
+        .args(options.bridge.then_some("--bridge"));
+    command::show(&mut demo)
+}
