@@ -76,11 +76,13 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The command as one would type it.
-pub(crate) fn text(command: &Command) -> String {
+/// The command as one would type it, without the `-oNAME=VALUE` that keep apt to our folder: a dozen of them, and
+/// never the reason of a failure.
+fn text(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
+        .filter(|word| !word.starts_with("-o"))
         .collect::<Vec<_>>()
         .join(" ")
 }

@@ -25,7 +25,7 @@ impl Tools {
             return Ok(());
         }
         bail!(
-            "the kernel programs cannot be built without {}: see `cargo xtask setup`",
+            "the kernel programs cannot be built without {} (see the setup line above)",
             self.missing.join(" and ")
         )
     }
