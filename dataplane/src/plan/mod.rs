@@ -3,16 +3,24 @@
 //! nothing is written.
 
 mod diff;
+mod ids;
 mod maps;
 mod memory;
+mod mirror;
 mod op;
+mod planner;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use crate::compile::EmptyVerdict;
 pub use diff::diff;
 pub use maps::{Bound, Capacity, Maps, MapsError};
 pub use memory::MemoryMaps;
 pub use op::Op;
+pub use planner::{Plan, Planner, Shortage};
 pub use tables::{
     AddressFlags, Backend, BackendId, BackendState, FrontendFlags, FrontendValue, KernelState, ScopeValue,
     ServiceId, SetId, SetRef,

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's tables as they were left, filed by Service, and the rule that nothing may dangle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use super::op::Op;
+use super::tables::{Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId, SetRef};
+use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target};
+
+/// Everything the kernel holds, odd entries included.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mirror {
+    state: KernelState,
+    ids: BTreeMap<ServicePortName, ServiceId>,
+    holdings: BTreeMap<ServiceId, Holding>,
+    /// How many scopes of frontends name the set, if any does.
+    set_users: BTreeMap<SetId, u32>,
+    /// How many sets name the backend, if any does.
+    backend_users: BTreeMap<BackendId, u32>,
+}
+
+/// What belongs to one ServicePort.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holding {
+    pub(super) backends: BTreeMap<Target, BackendId>,
+    pub(super) sets: BTreeSet<SetId>,
+    pub(super) frontends: BTreeSet<FrontendKey>,
+}
+
+impl Mirror {
+    pub(super) fn of(state: KernelState) -> Self {
+        let mut mirror = Self::default();
+        for (id, name) in &state.services {
+            mirror.file_service(*id, name);
+        }
+        for (id, backend) in &state.backends {
+            mirror.file_backend(*id, backend);
+        }
+        for (id, members) in &state.sets {
+            mirror.file_set(*id, members, &state.backends);
+        }
+        for (key, value) in &state.frontends {
+            mirror.file_frontend(*key, value);
+        }
+        mirror.state = state;
+        mirror
+    }
+
+    pub(super) fn state(&self) -> &KernelState {
+        &self.state
+    }
+
+    pub(super) fn id_of(&self, name: &ServicePortName) -> Option<ServiceId> {
+        self.ids.get(name).copied()
+    }
+
+    pub(super) fn holding(&self, id: ServiceId) -> Option<&Holding> {
+        self.holdings.get(&id)
+    }
+
+    /// The entries of all ports of a Service, copied to `into`.
+    pub(super) fn copy_service(&self, service: &ServiceName, into: &mut KernelState) {
+        let first = ServicePortName {
+            service: service.clone(),
+            port: "".into(),
+            protocol: Protocol::Tcp,
+        };
+        for (name, id) in self
+            .ids
+            .range(first..)
+            .take_while(|(name, _)| name.service == *service)
+        {
+            into.services.insert(*id, name.clone());
+            let Some(holding) = self.holdings.get(id) else {
+                continue;
+            };
+            let state = &self.state;
+            into.backends.extend(
+                holding
+                    .backends
+                    .values()
+                    .filter_map(|id| Some((*id, *state.backends.get(id)?))),
+            );
+            into.sets.extend(
+                holding
+                    .sets
+                    .iter()
+                    .filter_map(|id| Some((*id, state.sets.get(id)?.clone()))),
+            );
+            into.frontends.extend(
+                holding
+                    .frontends
+                    .iter()
+                    .filter_map(|key| Some((*key, *state.frontends.get(key)?))),
+            );
+        }
+    }
+
+    /// Whether the tables still hold together after `op`. A batch in order always passes; after a failure in
+    /// its middle, what depends on the failed op does not.
+    pub(super) fn admits(&self, op: &Op) -> bool {
+        match op {
+            Op::PutService { .. } | Op::PutAddress { .. } | Op::DeleteFrontend { .. } => true,
+            Op::PutBackend { backend, .. } => self.state.services.contains_key(&backend.service),
+            Op::PutSet { members, .. } => members.iter().all(|id| self.state.backends.contains_key(id)),
+            Op::PutFrontend { value, .. } => {
+                self.state.services.contains_key(&value.service)
+                    && self.has_set(value.internal.set)
+                    && self.has_set(value.external.set)
+            }
+            Op::DeleteAddress { addr } => !self.is_vip(*addr),
+            Op::DeleteSet { id, .. } => !self.set_users.contains_key(id),
+            Op::DeleteBackend { id } => !self.backend_users.contains_key(id),
+            Op::DeleteService { id } => self.holdings.get(id).is_none_or(Holding::is_empty),
+        }
+    }
+
+    /// The kernel took `op`.
+    pub(super) fn record(&mut self, op: &Op) {
+        match op {
+            Op::PutService { id, name } => {
+                self.unfile_service(*id);
+                self.file_service(*id, name);
+            }
+            Op::PutBackend { id, backend } => {
+                self.unfile_backend(*id);
+                self.file_backend(*id, backend);
+            }
+            Op::PutSet { id, members } => {
+                self.unfile_set(*id);
+                let backends = std::mem::take(&mut self.state.backends);
+                self.file_set(*id, members, &backends);
+                self.state.backends = backends;
+            }
+            Op::PutFrontend { key, value } => {
+                self.unfile_frontend(*key);
+                self.file_frontend(*key, value);
+            }
+            Op::DeleteFrontend { key } => self.unfile_frontend(*key),
+            Op::DeleteSet { id, .. } => self.unfile_set(*id),
+            Op::DeleteBackend { id } => self.unfile_backend(*id),
+            Op::DeleteService { id } => self.unfile_service(*id),
+            Op::PutAddress { .. } | Op::DeleteAddress { .. } => {}
+        }
+        self.state.apply(op);
+    }
+
+    fn has_set(&self, set: SetRef) -> bool {
+        set == SetRef::EMPTY
+            || self
+                .state
+                .sets
+                .get(&set.id)
+                .is_some_and(|members| members.len() == set.size as usize)
+    }
+
+    fn is_vip(&self, addr: IpAddr) -> bool {
+        self.state.frontends.range(ports_of(addr)).next().is_some()
+    }
+
+    /// Of two ids with one name the lower one counts; the other is an entry that nobody wants.
+    fn file_service(&mut self, id: ServiceId, name: &ServicePortName) {
+        self.ids.entry(name.clone()).or_insert(id);
+        self.holdings.entry(id).or_default();
+    }
+
+    fn file_backend(&mut self, id: BackendId, backend: &Backend) {
+        self.holdings
+            .entry(backend.service)
+            .or_default()
+            .backends
+            .entry(backend.target())
+            .or_insert(id);
+    }
+
+    /// A set belongs to whom its backends belong to.
+    fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &BTreeMap<BackendId, Backend>) {
+        for member in members {
+            *self.backend_users.entry(*member).or_default() += 1;
+        }
+        if let Some(owner) = members.iter().find_map(|member| backends.get(member)) {
+            self.holdings.entry(owner.service).or_default().sets.insert(id);
+        }
+    }
+
+    fn file_frontend(&mut self, key: FrontendKey, value: &FrontendValue) {
+        self.holdings
+            .entry(value.service)
+            .or_default()
+            .frontends
+            .insert(key);
+        for id in sets_of(value) {
+            *self.set_users.entry(id).or_default() += 1;
+        }
+    }
+
+    fn unfile_service(&mut self, id: ServiceId) {
+        if let Some(name) = self.state.services.get(&id)
+            && self.ids.get(name) == Some(&id)
+        {
+            self.ids.remove(name);
+        }
+        if self.holdings.get(&id).is_some_and(Holding::is_empty) {
+            self.holdings.remove(&id);
+        }
+    }
+
+    fn unfile_backend(&mut self, id: BackendId) {
+        let Some(backend) = self.state.backends.get(&id) else {
+            return;
+        };
+        let Some(holding) = self.holdings.get_mut(&backend.service) else {
+            return;
+        };
+        if holding.backends.get(&backend.target()) == Some(&id) {
+            holding.backends.remove(&backend.target());
+        }
+    }
+
+    fn unfile_set(&mut self, id: SetId) {
+        let Some(members) = self.state.sets.get(&id) else {
+            return;
+        };
+        for member in members {
+            release(&mut self.backend_users, *member);
+        }
+        let owner = members.iter().find_map(|member| self.state.backends.get(member));
+        if let Some(holding) = owner.and_then(|owner| self.holdings.get_mut(&owner.service)) {
+            holding.sets.remove(&id);
+        }
+    }
+
+    fn unfile_frontend(&mut self, key: FrontendKey) {
+        let Some(value) = self.state.frontends.get(&key) else {
+            return;
+        };
+        for id in sets_of(value) {
+            release(&mut self.set_users, id);
+        }
+        if let Some(holding) = self.holdings.get_mut(&value.service) {
+            holding.frontends.remove(&key);
+        }
+    }
+}
+
+impl Holding {
+    fn is_empty(&self) -> bool {
+        self.backends.is_empty() && self.sets.is_empty() && self.frontends.is_empty()
+    }
+}
+
+/// Every frontend an address can have.
+pub(super) fn ports_of(addr: IpAddr) -> RangeInclusive<FrontendKey> {
+    FrontendKey {
+        addr,
+        port: 0,
+        protocol: Protocol::Tcp,
+    }..=FrontendKey {
+        addr,
+        port: u16::MAX,
+        protocol: Protocol::Sctp,
+    }
+}
+
+fn sets_of(value: &FrontendValue) -> impl Iterator<Item = SetId> + use<> {
+    [value.internal.set, value.external.set]
+        .into_iter()
+        .filter(|set| *set != SetRef::EMPTY)
+        .map(|set| set.id)
+}
+
+fn release<K: Ord>(users: &mut BTreeMap<K, u32>, key: K) {
+    if let Some(count) = users.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            users.remove(&key);
+        }
+    }
+}

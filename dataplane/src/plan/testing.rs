@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the tests of plan and agent share: the kernel's contents without ids, a check that nothing dangles, and
+//! a kernel that fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{
+    AddressFlags, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps, MapsError, MemoryMaps, Op,
+    ScopeValue, SetRef,
+};
+use crate::compile::Compiled;
+use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
+
+/// A kernel's contents by names and addresses: what two kernels can be compared by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) ports: BTreeSet<ServicePortName>,
+    pub(crate) backends: BTreeMap<(ServicePortName, Target), (BackendState, bool)>,
+    pub(crate) frontends: BTreeMap<FrontendKey, FrontendContents>,
+    pub(crate) addresses: BTreeMap<IpAddr, AddressFlags>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FrontendContents {
+    pub(crate) port: ServicePortName,
+    pub(crate) internal: Result<BTreeSet<Target>, EmptyVerdict>,
+    pub(crate) external: Result<BTreeSet<Target>, EmptyVerdict>,
+    pub(crate) affinity_seconds: u32,
+}
+
+/// Panics where the kernel does not hold together; that is what it is for.
+pub(crate) fn contents(kernel: &KernelState) -> Contents {
+    assert_eq!(dangling(kernel), Vec::<String>::new(), "{kernel:#?}");
+    let scope = |scope: &ScopeValue| match scope.set {
+        SetRef::EMPTY => Err(scope.empty),
+        set => Ok(kernel.sets[&set.id]
+            .iter()
+            .map(|id| kernel.backends[id].target())
+            .collect()),
+    };
+    Contents {
+        ports: kernel.services.values().cloned().collect(),
+        backends: kernel
+            .backends
+            .values()
+            .map(|it| {
+                (
+                    (kernel.services[&it.service].clone(), it.target()),
+                    (it.state, it.local),
+                )
+            })
+            .collect(),
+        frontends: kernel
+            .frontends
+            .iter()
+            .map(|(key, value)| {
+                let port = kernel.services[&value.service].clone();
+                let (internal, external) = (scope(&value.internal), scope(&value.external));
+                let affinity_seconds = value.affinity_seconds;
+                (
+                    *key,
+                    FrontendContents {
+                        port,
+                        internal,
+                        external,
+                        affinity_seconds,
+                    },
+                )
+            })
+            .collect(),
+        addresses: kernel.addresses.clone(),
+    }
+}
+
+/// The same of what is wanted, with nothing of plan's code in between.
+pub(crate) fn wanted_contents(
+    wanted: &BTreeMap<ServiceName, Compiled>,
+    node_addresses: &BTreeSet<IpAddr>,
+) -> Contents {
+    let mut all = Contents::default();
+    for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
+        all.ports.insert(name.clone());
+        for (target, member) in &port.backends {
+            let state = if member.in_use {
+                BackendState::Alive
+            } else {
+                BackendState::Draining
+            };
+            all.backends
+                .insert((name.clone(), *target), (state, member.local));
+        }
+        for (key, frontend) in &port.frontends {
+            let scope = |scope: &crate::compile::Scope| {
+                if scope.members.is_empty() {
+                    Err(scope.empty)
+                } else {
+                    Ok(scope.members.clone())
+                }
+            };
+            let value = FrontendContents {
+                port: name.clone(),
+                internal: scope(&frontend.internal),
+                external: scope(&frontend.external),
+                affinity_seconds: frontend.affinity_seconds,
+            };
+            all.frontends.insert(*key, value);
+            all.addresses.entry(key.addr).or_default().vip = true;
+        }
+    }
+    for addr in node_addresses {
+        all.addresses.entry(*addr).or_default().node = true;
+    }
+    all
+}
+
+/// Every reference in the tables that leads nowhere.
+pub(crate) fn dangling(kernel: &KernelState) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in &kernel.frontends {
+        if !kernel.services.contains_key(&value.service) {
+            found.push(format!("frontend {key} names {}", value.service));
+        }
+        for set in [value.internal.set, value.external.set] {
+            let size = kernel.sets.get(&set.id).map(Vec::len);
+            if set != SetRef::EMPTY && size != Some(set.size as usize) {
+                found.push(format!(
+                    "frontend {key} names {} of {}, which has {size:?}",
+                    set.id, set.size
+                ));
+            }
+        }
+    }
+    for (id, members) in &kernel.sets {
+        for member in members
+            .iter()
+            .filter(|member| !kernel.backends.contains_key(member))
+        {
+            found.push(format!("{id} names {member}"));
+        }
+    }
+    for (id, backend) in &kernel.backends {
+        if !kernel.services.contains_key(&backend.service) {
+            found.push(format!("{id} names {}", backend.service));
+        }
+    }
+    found
+}
+
+/// A kernel where every n-th write fails.
+#[derive(Clone, Debug)]
+pub(crate) struct ChaosMaps {
+    pub(crate) memory: MemoryMaps,
+    fails_every: u32,
+    calls: u32,
+}
+
+impl ChaosMaps {
+    pub(crate) fn new(memory: MemoryMaps, fails_every: u32) -> Self {
+        Self {
+            memory,
+            fails_every,
+            calls: 0,
+        }
+    }
+}
+
+impl Maps for ChaosMaps {
+    fn capacity(&self) -> Capacity {
+        self.memory.capacity()
+    }
+
+    fn load(&self) -> Result<KernelState, MapsError> {
+        self.memory.load()
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<(), MapsError> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(self.fails_every) {
+            return Err(Bound {
+                map: "chaos",
+                flag: "--calm",
+                highest_id: 0,
+            }
+            .into());
+        }
+        self.memory.apply(op)?;
+        assert_eq!(dangling(&self.memory.state), Vec::<String>::new(), "after {op}");
+        Ok(())
+    }
+}
