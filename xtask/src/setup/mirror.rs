@@ -93,6 +93,9 @@ impl Apt {
             ("Dir::State::status", below("status")),
             ("Dir::Cache", below("cache")),
             ("Acquire::Languages", "none".to_owned()),
+            // A machine without a network shall hear so soon.
+            ("Acquire::http::Timeout", "15".to_owned()),
+            ("Acquire::https::Timeout", "15".to_owned()),
             // The user apt gives its privileges up to cannot write into a checkout.
             ("APT::Sandbox::User", "root".to_owned()),
             ("APT::Get::AllowUnauthenticated", "false".to_owned()),
