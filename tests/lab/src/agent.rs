@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real agent, run in a node's namespace, and the other verbs of its binary.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::error::{Doing, Error, Result};
+use crate::node::Node;
+use crate::process::Process;
+use crate::wait;
+
+/// The agent's admin address inside its node.
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10249);
+
+#[derive(Debug, Clone, Default)]
+pub struct AgentOptions {
+    /// More arguments for `shunt agent`.
+    pub extra: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Agent {
+    node: Node,
+    process: Process,
+}
+
+impl Node {
+    /// Starts `shunt agent` here; see [`Agent::wait_ready`].
+    pub fn start_agent(&self, options: &AgentOptions) -> Result<Agent> {
+        static STARTED: AtomicU32 = AtomicU32::new(1);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let bpf_root = self.bpf_root();
+        fs::create_dir_all(&bpf_root).doing(|| format!("making {}", bpf_root.display()))?;
+        let mut arguments = vec![
+            "agent".to_owned(),
+            "--manifests".to_owned(),
+            self.folder().manifests().display().to_string(),
+            "--node-name".to_owned(),
+            self.name().to_owned(),
+            "--bpf-root".to_owned(),
+            bpf_root.display().to_string(),
+            "--admin".to_owned(),
+            ADMIN.to_string(),
+        ];
+        arguments.extend(options.extra.iter().cloned());
+        let log = self
+            .folder()
+            .logs()
+            .join(format!("agent-{}-{number}.log", self.name()));
+        let name = format!("the agent of {}", self.name());
+        let process = self
+            .place()
+            .start(&name, &log, self.binaries().shunt()?, arguments)?;
+        Ok(Agent {
+            node: self.clone(),
+            process,
+        })
+    }
+
+    /// Runs another verb of the binary in the node, e.g. `["status"]`; `--bpf-root` is added.
+    pub fn shunt(&self, arguments: &[&str]) -> Result<Output> {
+        let root = self.bpf_root().display().to_string();
+        let arguments = arguments.iter().copied().chain(["--bpf-root", &root]);
+        let shunt = self.binaries().shunt()?;
+        self.place()
+            .command(shunt, arguments)
+            .output()
+            .doing(|| format!("running shunt in {}", self.name()))
+    }
+
+    /// As [`Self::shunt`], for its output; an error exit is an error.
+    pub fn shunt_text(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.shunt(arguments)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Error::Failed(format!(
+            "shunt {arguments:?} in {}: {}: {errors}",
+            self.name(),
+            output.status
+        )))
+    }
+}
+
+impl Agent {
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.node.name()
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Polls `/readyz` until it says so.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let what = format!("{} to be ready", self.process.name());
+        wait::until(&what, || {
+            if let Some(status) = self.process.ended() {
+                return Ok(Err(self.process.early_end(status)));
+            }
+            match self.get("/readyz") {
+                Ok(answer) if answer.status == 200 => Ok(Ok(())),
+                Ok(answer) => Err(format!(
+                    "{} {}; log: {}",
+                    answer.status,
+                    answer.body,
+                    self.end_of_log()
+                )),
+                Err(error) => Err(format!("{error}; log: {}", self.end_of_log())),
+            }
+        })?
+    }
+
+    /// The agent's metrics, as text.
+    pub fn metrics(&self) -> Result<String> {
+        self.get("/metrics").map(|answer| answer.body)
+    }
+
+    /// The sum of a metric over all its label sets.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.metrics()?;
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let values = samples.filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let metric = series.split('{').next()?;
+            (metric == name).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
+    }
+
+    /// `shunt services -o json`: what the kernel of the node holds.
+    pub fn services_json(&self) -> Result<String> {
+        self.node.shunt_text(&["services", "-o", "json"])
+    }
+
+    pub fn kill9(&mut self) -> Result<()> {
+        self.process.kill9()
+    }
+
+    pub fn terminate(&mut self) -> Result<()> {
+        self.process.terminate()
+    }
+
+    /// A new agent in the place of one that has ended.
+    pub fn restart(&mut self) -> Result<()> {
+        *self = self.node.start_agent(&AgentOptions::default())?;
+        self.wait_ready()
+    }
+
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The last lines of the log, for messages.
+    #[must_use]
+    pub fn end_of_log(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    /// A GET to the admin address, from inside the node.
+    pub fn get(&self, path: &str) -> Result<HttpAnswer> {
+        self.node.netns().run(|| http_get(ADMIN, path))?
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// HTTP/1.0 asks for the plain body and then the end of the connection: nothing to parse but the status.
+fn http_get(address: SocketAddr, path: &str) -> Result<HttpAnswer> {
+    let doing = || format!("GET {path} at {address}");
+    let patience = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&address, patience).doing(doing)?;
+    stream.set_read_timeout(Some(patience)).doing(doing)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").doing(doing)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).doing(doing)?;
+    let malformed = |why: &str| Error::Malformed {
+        doing: doing(),
+        what: "the answer".to_owned(),
+        why: why.to_owned(),
+    };
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| malformed("it has no head"))?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok(HttpAnswer {
+        status: status.ok_or_else(|| malformed("it has no status"))?,
+        body: body.to_owned(),
+    })
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A node: a namespace with an uplink, a pod subnet, pods, and an agent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::addresses::{self, Ips};
+use crate::binaries::Binaries;
+use crate::clean;
+use crate::error::{Error, Result};
+use crate::folder::LabFolder;
+use crate::netns::Netns;
+use crate::pod::Pod;
+use crate::process::Place;
+use crate::wiring::Wiring;
+
+/// Cheap to clone; all clones are the same node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    number: u8,
+    netns: Netns,
+    wiring: Wiring,
+    folder: LabFolder,
+    binaries: Binaries,
+    pods: Mutex<Pods>,
+}
+
+#[derive(Debug, Default)]
+struct Pods {
+    /// Host part of the last address given away. Addresses are not used again: a new pod is a new address.
+    last: u8,
+    alive: BTreeMap<String, Pod>,
+}
+
+impl Node {
+    pub(crate) fn create(
+        number: u8,
+        wiring: Wiring,
+        folder: &LabFolder,
+        binaries: &Binaries,
+    ) -> Result<Self> {
+        let netns = Netns::create(&folder.netns(), &format!("node{number}"))?;
+        netns.sysctl(&forwarding())?;
+        netns.configure(async |network| network.up("lo").await)?;
+        wiring.prepare(&netns, addresses::gateway(number))?;
+        let pods = Mutex::new(Pods {
+            last: 1,
+            ..Pods::default()
+        });
+        let (folder, binaries) = (folder.clone(), binaries.clone());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                number,
+                netns,
+                wiring,
+                folder,
+                binaries,
+                pods,
+            }),
+        })
+    }
+
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        self.inner.number
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.netns.name()
+    }
+
+    #[must_use]
+    pub fn ips(&self) -> Ips {
+        addresses::node(self.inner.number)
+    }
+
+    #[must_use]
+    pub fn netns(&self) -> &Netns {
+        &self.inner.netns
+    }
+
+    /// The agent's pins of this node.
+    #[must_use]
+    pub fn bpf_root(&self) -> PathBuf {
+        self.inner.folder.bpf().join(self.name())
+    }
+
+    /// Starts a pod: a namespace, wired and addressed, that runs nothing yet.
+    pub fn pod(&self, name: &str) -> Result<Pod> {
+        let inner = &self.inner;
+        let ips = self.next_address()?;
+        let netns = Netns::create(&inner.folder.netns(), name)?;
+        netns.sysctl(&quiet_ipv6())?;
+        netns.configure(async |network| network.up("lo").await)?;
+        let pod = Pod::new(name, self.clone(), ips, netns, &inner.folder, &inner.binaries);
+        let gateway = addresses::gateway(inner.number);
+        inner
+            .wiring
+            .join(&inner.netns, pod.netns(), pod.host_device(), ips, gateway)?;
+        self.lock_pods().alive.insert(name.to_owned(), pod.clone());
+        Ok(pod)
+    }
+
+    #[must_use]
+    pub fn pods(&self) -> Vec<Pod> {
+        self.lock_pods().alive.values().cloned().collect()
+    }
+
+    /// Ends a pod: its processes, its namespace, its device.
+    pub(crate) fn remove_pod(&self, pod: &Pod) -> Result<()> {
+        self.lock_pods().alive.remove(pod.name());
+        pod.stop_all();
+        // A namespace goes in the kernel's own time; the CNI deletes the device at once.
+        let device = pod.host_device();
+        self.inner
+            .netns
+            .configure(async |network| network.delete(device).await)?;
+        clean::remove_namespace(pod.netns().path())
+    }
+
+    /// Drops the pods' handles, which point back to the node.
+    pub(crate) fn forget_pods(&self) {
+        let pods = std::mem::take(&mut self.lock_pods().alive);
+        pods.values().for_each(Pod::stop_all);
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let (lab_binary, netns) = (
+            self.inner.binaries.lab.clone(),
+            self.inner.netns.path().to_owned(),
+        );
+        Place {
+            lab_binary,
+            netns,
+            resolver: None,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &LabFolder {
+        &self.inner.folder
+    }
+
+    pub(crate) fn binaries(&self) -> &Binaries {
+        &self.inner.binaries
+    }
+
+    fn next_address(&self) -> Result<Ips> {
+        let mut pods = self.lock_pods();
+        match pods.last.checked_add(1) {
+            Some(host) if host < 255 => {
+                pods.last = host;
+                Ok(addresses::pod(self.inner.number, host))
+            }
+            _ => Err(Error::Failed(format!(
+                "{} has no pod addresses left",
+                self.name()
+            ))),
+        }
+    }
+
+    fn lock_pods(&self) -> std::sync::MutexGuard<'_, Pods> {
+        self.inner.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A namespace inherits IPv6 settings from the machine; addresses must work at once and only as given.
+pub(crate) fn quiet_ipv6() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("ipv6/conf/all/disable_ipv6", "0"),
+        ("ipv6/conf/default/disable_ipv6", "0"),
+        ("ipv6/conf/all/accept_dad", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/all/accept_ra", "0"),
+        ("ipv6/conf/default/accept_ra", "0"),
+    ]
+}
+
+/// A router that drops martians: strict reverse path filtering shows any packet whose source was changed
+/// before routing.
+fn forwarding() -> Vec<(&'static str, &'static str)> {
+    let mut settings = quiet_ipv6();
+    settings.extend([
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/default/forwarding", "1"),
+        ("ipv4/conf/all/rp_filter", "1"),
+        ("ipv4/conf/default/rp_filter", "1"),
+    ]);
+    settings
+}

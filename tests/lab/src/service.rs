@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Services and their endpoints, as the API server would hold them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::addresses::{self, Family, Ips};
+use crate::error::Result;
+use crate::manifests::Manifests;
+use crate::pod::Pod;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Port {
+    protocol: Protocol,
+    port: u16,
+    target: u16,
+}
+
+impl Port {
+    fn name(&self) -> String {
+        format!("{}-{}", self.protocol.name().to_lowercase(), self.port)
+    }
+}
+
+/// What a Service is to be; made a real one by [`crate::Lab::service`].
+#[derive(Debug, Clone)]
+pub struct ServiceSpec {
+    namespace: String,
+    name: String,
+    vip: Ips,
+    ports: Vec<Port>,
+    selector: BTreeMap<String, String>,
+}
+
+impl ServiceSpec {
+    /// A dual-stack ClusterIP Service in namespace `default`, with the next free VIP and no ports yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static NEXT_VIP: AtomicU16 = AtomicU16::new(0x0101);
+        let vip = addresses::vip(NEXT_VIP.fetch_add(1, Ordering::Relaxed));
+        let (namespace, name) = ("default".to_owned(), name.to_owned());
+        Self {
+            namespace,
+            name,
+            vip,
+            ports: Vec::new(),
+            selector: BTreeMap::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn namespace(self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// Uses the VIP with this number, e.g. 10 for 10.96.0.10.
+    #[must_use]
+    pub fn number(self, number: u16) -> Self {
+        Self {
+            vip: addresses::vip(number),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn port(mut self, protocol: Protocol, port: u16, target: u16) -> Self {
+        self.ports.push(Port {
+            protocol,
+            port,
+            target,
+        });
+        self
+    }
+
+    /// The same port for TCP and UDP.
+    #[must_use]
+    pub fn tcp_and_udp(self, port: u16, target: u16) -> Self {
+        self.port(Protocol::Tcp, port, target)
+            .port(Protocol::Udp, port, target)
+    }
+
+    #[must_use]
+    pub fn selector(mut self, key: &str, value: &str) -> Self {
+        self.selector.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn object(&self) -> core::Service {
+        let ports = self.ports.iter().map(|port| core::ServicePort {
+            name: Some(port.name()),
+            port: port.port.into(),
+            protocol: Some(port.protocol.name().to_owned()),
+            target_port: Some(IntOrString::Int(port.target.into())),
+            ..core::ServicePort::default()
+        });
+        let addresses = Family::ALL.map(|family| self.vip.get(family).to_string());
+        core::Service {
+            metadata: self.metadata(self.name.clone()),
+            spec: Some(core::ServiceSpec {
+                type_: Some("ClusterIP".to_owned()),
+                cluster_ip: addresses.first().cloned(),
+                cluster_ips: Some(addresses.to_vec()),
+                ip_families: Some(vec!["IPv4".to_owned(), "IPv6".to_owned()]),
+                ip_family_policy: Some("RequireDualStack".to_owned()),
+                ports: Some(ports.collect()),
+                selector: (!self.selector.is_empty()).then(|| self.selector.clone()),
+                ..core::ServiceSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    fn slice(&self, family: Family, endpoints: &[Endpoint]) -> discovery::EndpointSlice {
+        let suffix = match family {
+            Family::V4 => "v4",
+            Family::V6 => "v6",
+        };
+        let mut metadata = self.metadata(format!("{}-{suffix}", self.name));
+        metadata.labels = Some(BTreeMap::from([
+            ("kubernetes.io/service-name".to_owned(), self.name.clone()),
+            (
+                "endpointslice.kubernetes.io/managed-by".to_owned(),
+                "endpointslice-controller.k8s.io".to_owned(),
+            ),
+        ]));
+        let ports = self.ports.iter().map(|port| discovery::EndpointPort {
+            name: Some(port.name()),
+            port: Some(port.target.into()),
+            protocol: Some(port.protocol.name().to_owned()),
+            app_protocol: None,
+        });
+        discovery::EndpointSlice {
+            metadata,
+            address_type: family.to_string(),
+            endpoints: Some(endpoints.iter().map(|endpoint| endpoint.object(family)).collect()),
+            ports: Some(ports.collect()),
+        }
+    }
+
+    fn metadata(&self, name: String) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+/// One endpoint of a Service: a pod, and whether traffic may go there.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pod: String,
+    node: String,
+    ips: Ips,
+    ready: bool,
+    serving: bool,
+    terminating: bool,
+}
+
+impl Endpoint {
+    #[must_use]
+    pub fn ready(pod: &Pod) -> Self {
+        let (pod_name, node) = (pod.name().to_owned(), pod.node().name().to_owned());
+        Self {
+            pod: pod_name,
+            node,
+            ips: pod.ips(),
+            ready: true,
+            serving: true,
+            terminating: false,
+        }
+    }
+
+    /// Being deleted, still answering.
+    #[must_use]
+    pub fn terminating(self) -> Self {
+        Self {
+            ready: false,
+            serving: true,
+            terminating: true,
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn not_ready(self) -> Self {
+        Self {
+            ready: false,
+            serving: false,
+            ..self
+        }
+    }
+
+    fn object(&self, family: Family) -> discovery::Endpoint {
+        discovery::Endpoint {
+            addresses: vec![self.ips.get(family).to_string()],
+            conditions: Some(discovery::EndpointConditions {
+                ready: Some(self.ready),
+                serving: Some(self.serving),
+                terminating: Some(self.terminating),
+            }),
+            node_name: Some(self.node.clone()),
+            target_ref: Some(core::ObjectReference {
+                kind: Some("Pod".to_owned()),
+                name: Some(self.pod.clone()),
+                ..core::ObjectReference::default()
+            }),
+            ..discovery::Endpoint::default()
+        }
+    }
+}
+
+/// A Service that exists.
+#[derive(Debug, Clone)]
+pub struct Service {
+    spec: ServiceSpec,
+    manifests: Manifests,
+}
+
+impl Service {
+    pub(crate) fn create(spec: ServiceSpec, manifests: Manifests) -> Result<Self> {
+        manifests.apply(&spec.object())?;
+        Ok(Self { spec, manifests })
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    #[must_use]
+    pub fn vip(&self) -> Ips {
+        self.spec.vip
+    }
+
+    /// The VIP with a port.
+    #[must_use]
+    pub fn at(&self, family: Family, port: u16) -> SocketAddr {
+        (self.spec.vip.get(family), port).into()
+    }
+
+    /// Replaces all endpoints.
+    pub fn lead_to(&self, endpoints: &[Endpoint]) -> Result<()> {
+        Family::ALL
+            .into_iter()
+            .try_for_each(|family| self.manifests.apply(&self.spec.slice(family, endpoints)))
+    }
+
+    /// Replaces the selector; who plays the EndpointSlice controller replaces the endpoints.
+    pub fn select(&mut self, key: &str, value: &str) -> Result<()> {
+        self.spec = self.spec.clone().selector(key, value);
+        self.manifests.apply(&self.spec.object())
+    }
+
+    /// Deletes the Service and its slices.
+    pub fn delete(&self) -> Result<()> {
+        self.manifests.delete(&self.spec.object())?;
+        Family::ALL
+            .into_iter()
+            .try_for_each(|family| self.manifests.delete(&self.spec.slice(family, &[])))
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Bounded waiting. A wait says what it waits for, and what it saw last when it gives up.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+/// Long enough for a busy two-core machine; nothing that works comes near it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// Tries until it succeeds; `Err` says why it has not yet.
+pub fn until<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -> Result<T> {
+    until_within(PATIENCE, what, attempt)
+}
+
+pub fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Ok(value) => return Ok(value),
+            Err(last) if started.elapsed() >= patience => {
+                return Err(Error::Timeout {
+                    what: what.to_owned(),
+                    waited: patience,
+                    last,
+                });
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
