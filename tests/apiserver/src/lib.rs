@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A Kubernetes API server for tests: list, watch, writes, TLS, and every failure on demand.
+//!
+//! [`Fixture`] is the server with a handle to seed it, to change its objects, to make it fail and to ask
+//! what clients asked of it. It runs on threads of its own, so it works from synchronous tests and from
+//! any runtime. `shunt-apiserver` is the same for a person with kubectl.
+//!
+//! The parts that decide anything are pure: [`store`] (objects, history, lists, watch cursors),
+//! [`selector`], [`patch`], [`admission`], [`write`](mod@write), [`fault`], [`streams`], [`access`]. The HTTP side only
+//! carries what they say.
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod admin;
+pub mod admission;
+pub mod bulk;
+pub mod call;
+pub mod fault;
+mod fixture;
+mod http;
+pub mod journal;
+pub mod kubeconfig;
+pub mod manifests;
+pub mod object;
+pub mod options;
+pub mod patch;
+pub mod pki;
+pub mod resource;
+pub mod selector;
+mod shared;
+pub mod status;
+pub mod store;
+pub mod streams;
+pub mod table;
+mod tls;
+pub mod write;
+
+pub use access::{Access, User};
+pub use call::Verb;
+pub use fault::{Fault, Garble, Rule};
+pub use fixture::{Fixture, StartError};
+pub use journal::{Counts, Request};
+pub use object::{Key, ObjectError, Revision};
+pub use resource::Resource;
+pub use shared::Settings;
+pub use streams::{Ending, Which};

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Failures on demand: rules that meet some requests, and what they do to them. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::Verb;
+use crate::resource::Resource;
+
+/// A failure, and which requests it meets. Without verb and resource it meets all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Only requests with this verb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Verb>,
+    /// Only requests for this resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Resource>,
+    /// How many requests it meets before it is spent; forever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// What happens to them.
+    pub fault: Fault,
+}
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Fault {
+    /// Answer with this HTTP status and a `Status` body.
+    Answer {
+        /// 403, 429, 500, 503 and the like. 410 on a watch is a start that is too old.
+        code: u16,
+        /// `Retry-After`, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u32>,
+    },
+    /// Answer late.
+    Delay {
+        /// By how much.
+        millis: u64,
+    },
+    /// Close the connection instead of answering.
+    Hangup,
+    /// Break off in the middle of a list's body.
+    CutList,
+    /// Begin a watch as usual, and send an ERROR event with code 410 at once.
+    GoneEvent,
+    /// Spoil the next event of a watch.
+    Garble(Garble),
+}
+
+/// How an event is spoiled. It is never sent again on that connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "how")]
+pub enum Garble {
+    /// Half of its line, then the end of the connection.
+    Half,
+    /// A line that is no JSON in its place.
+    NotJson,
+    /// A line that is JSON and no watch event in its place.
+    NotAnEvent,
+}
+
+impl Rule {
+    /// A failure that meets every request.
+    pub fn always(fault: Fault) -> Self {
+        Self {
+            verb: None,
+            resource: None,
+            times: None,
+            fault,
+        }
+    }
+
+    /// Only requests with this verb.
+    #[must_use]
+    pub fn on(self, verb: Verb) -> Self {
+        Self {
+            verb: Some(verb),
+            ..self
+        }
+    }
+
+    /// Only requests for this resource.
+    #[must_use]
+    pub fn of(self, resource: Resource) -> Self {
+        Self {
+            resource: Some(resource),
+            ..self
+        }
+    }
+
+    /// Only the next `times` requests that it meets.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self {
+            times: Some(times),
+            ..self
+        }
+    }
+
+    fn meets(&self, verb: Verb, resource: Resource) -> bool {
+        self.verb.is_none_or(|v| v == verb) && self.resource.is_none_or(|r| r == resource)
+    }
+}
+
+/// The moment in a request at which a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before anything is answered.
+    Arrival,
+    /// When the body of a list is sent.
+    ListBody,
+    /// When a watch has been accepted.
+    WatchStart,
+    /// When an event is sent.
+    WatchEvent,
+}
+
+impl Fault {
+    fn moment(&self) -> Moment {
+        match self {
+            Self::Answer { .. } | Self::Delay { .. } | Self::Hangup => Moment::Arrival,
+            Self::CutList => Moment::ListBody,
+            Self::GoneEvent => Moment::WatchStart,
+            Self::Garble(_) => Moment::WatchEvent,
+        }
+    }
+}
+
+/// The rules in force, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Vec<Rule>);
+
+impl Faults {
+    /// Adds a rule.
+    pub fn add(&mut self, rule: Rule) {
+        self.0.push(rule);
+    }
+
+    /// Drops all rules.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &[Rule] {
+        &self.0
+    }
+
+    /// What strikes this request at this moment; uses up one time of the rule.
+    pub fn strike(&mut self, moment: Moment, verb: Verb, resource: Resource) -> Option<Fault> {
+        let met = |rule: &Rule| rule.fault.moment() == moment && rule.meets(verb, resource);
+        let at = self.0.iter().position(met)?;
+        let rule = self.0.get_mut(at)?;
+        let fault = rule.fault.clone();
+        match rule.times.as_mut() {
+            Some(times) if *times > 1 => *times -= 1,
+            Some(_) => drop(self.0.remove(at)),
+            None => {}
+        }
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BUSY: Fault = Fault::Answer {
+        code: 503,
+        retry_after: Some(1),
+    };
+
+    #[test]
+    fn a_rule_meets_only_what_it_names() {
+        let mut faults = Faults::default();
+        faults.add(Rule::always(BUSY).on(Verb::List).of(Resource::Services));
+        assert_eq!(
+            faults.strike(Moment::Arrival, Verb::Watch, Resource::Services),
+            None
+        );
+        assert_eq!(faults.strike(Moment::Arrival, Verb::List, Resource::Nodes), None);
+        assert_eq!(
+            faults.strike(Moment::ListBody, Verb::List, Resource::Services),
+            None
+        );
+        assert_eq!(
+            faults.strike(Moment::Arrival, Verb::List, Resource::Services),
+            Some(BUSY)
+        );
+    }
+
+    #[test]
+    fn a_rule_is_spent_after_its_times() {
+        let mut faults = Faults::default();
+        faults.add(Rule::always(BUSY).times(2));
+        let mut strike = || faults.strike(Moment::Arrival, Verb::Get, Resource::Nodes);
+        assert_eq!((strike(), strike(), strike()), (Some(BUSY), Some(BUSY), None));
+        assert!(faults.rules().is_empty());
+    }
+
+    #[test]
+    fn rules_are_written_in_json_as_a_person_would() {
+        let rule = Rule::always(Fault::Garble(Garble::Half))
+            .on(Verb::Watch)
+            .of(Resource::EndpointSlices);
+        let text = json!({"verb": "watch", "resource": "endpointslices", "fault": {"kind": "garble", "how": "half"}});
+        assert_eq!(serde_json::to_value(&rule).unwrap(), text);
+        assert_eq!(serde_json::from_value::<Rule>(text).unwrap(), rule);
+        let late = json!({"times": 1, "fault": {"kind": "delay", "millis": 200}});
+        assert_eq!(
+            serde_json::from_value::<Rule>(late).unwrap(),
+            Rule::always(Fault::Delay { millis: 200 }).times(1)
+        );
+    }
+
+    #[test]
+    fn a_misspelt_rule_is_refused() {
+        assert!(
+            serde_json::from_value::<Rule>(json!({"verbs": "list", "fault": {"kind": "hangup"}})).is_err()
+        );
+        assert!(serde_json::from_value::<Rule>(json!({"fault": {"kind": "gone"}})).is_err());
+    }
+}
