@@ -2,5 +2,7 @@
 //! Shunt's agent: from the Kubernetes API to the kernel's tables.
 
 pub mod compile;
+pub mod index;
 pub mod model;
 pub mod plan;
+pub mod kernel;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Services.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+
+use super::super::event::Seen;
+use super::checks::{Reasons, address, dns_label, port, protocol, unknown};
+use super::{is_hidden, name_of};
+use crate::model::{Reason, Service, ServicePort, TrafficPolicy};
+
+/// What the API server fills in for `sessionAffinity: ClientIP`.
+const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
+const MAX_AFFINITY_SECONDS: u32 = 86_400;
+
+pub(super) fn admit(object: &core::Service) -> Seen<Service> {
+    let Some(spec) = object
+        .spec
+        .as_ref()
+        .filter(|spec| !is_hidden(&object.metadata) && is_served(spec))
+    else {
+        return Seen::hidden();
+    };
+    let name = name_of(&object.metadata, true);
+    let named = dns_label("metadata.namespace", &name.namespace)
+        .and_then(|()| dns_label("metadata.name", &name.name));
+    if let Err(reason) = named {
+        return Seen::refused(reason);
+    }
+    let mut reasons = Reasons::default();
+    let model = Service {
+        created: object
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(i64::MAX, |time| time.0.as_second()),
+        cluster_ips: cluster_ips(spec, &mut reasons),
+        ports: ports(spec, &mut reasons),
+        internal_policy: policy(
+            "spec.internalTrafficPolicy",
+            spec.internal_traffic_policy.as_deref(),
+            &mut reasons,
+        ),
+        affinity_seconds: affinity(spec, &mut reasons),
+    };
+    Seen {
+        model: Some(model),
+        reasons: reasons.into_vec(),
+    }
+}
+
+/// Not headless and no mere name, also where a cluster IP is left over from an earlier type.
+fn is_served(spec: &core::ServiceSpec) -> bool {
+    let first = spec
+        .cluster_ip
+        .as_deref()
+        .or_else(|| Some(spec.cluster_ips.as_ref()?.first()?.as_str()));
+    !matches!(first, None | Some("" | "None")) && spec.type_.as_deref() != Some("ExternalName")
+}
+
+fn cluster_ips(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Vec<IpAddr> {
+    let listed = spec.cluster_ips.as_deref().filter(|ips| !ips.is_empty());
+    let ips = listed.unwrap_or(spec.cluster_ip.as_slice());
+    let parsed: BTreeSet<IpAddr> = ips
+        .iter()
+        .filter_map(|ip| reasons.check(address("spec.clusterIPs", ip)))
+        .collect();
+    parsed.into_iter().collect()
+}
+
+fn ports(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Vec<ServicePort> {
+    let mut seen = BTreeSet::new();
+    let mut ports = Vec::new();
+    for object in spec.ports.iter().flatten() {
+        let Some(port) = reasons.check(service_port(object)) else {
+            continue;
+        };
+        if seen.insert((port.name.clone(), port.protocol)) {
+            ports.push(port);
+        } else {
+            let (port, protocol) = (port.name.to_string(), port.protocol);
+            reasons.push(Reason::DuplicatePort { port, protocol });
+        }
+    }
+    ports
+}
+
+fn service_port(object: &core::ServicePort) -> Result<ServicePort, Reason> {
+    let name = object.name.as_deref().unwrap_or("");
+    if !name.is_empty() {
+        dns_label("spec.ports.name", name)?;
+    }
+    Ok(ServicePort {
+        name: name.into(),
+        protocol: protocol(object.protocol.as_deref())?,
+        port: port("spec.ports.port", object.port)?,
+    })
+}
+
+fn policy(field: &'static str, value: Option<&str>, reasons: &mut Reasons) -> TrafficPolicy {
+    match value {
+        None | Some("Cluster") => TrafficPolicy::Cluster,
+        Some("Local") => TrafficPolicy::Local,
+        Some(other) => {
+            reasons.push(unknown(field, other));
+            TrafficPolicy::Cluster
+        }
+    }
+}
+
+fn affinity(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Option<u32> {
+    match spec.session_affinity.as_deref() {
+        None | Some("None") => return None,
+        Some("ClientIP") => {}
+        Some(other) => {
+            reasons.push(unknown("spec.sessionAffinity", other));
+            return None;
+        }
+    }
+    let config = spec
+        .session_affinity_config
+        .as_ref()
+        .and_then(|config| config.client_ip.as_ref());
+    let Some(timeout) = config.and_then(|client_ip| client_ip.timeout_seconds) else {
+        return Some(DEFAULT_AFFINITY_SECONDS);
+    };
+    let seconds = u32::try_from(timeout)
+        .ok()
+        .filter(|it| (1..=MAX_AFFINITY_SECONDS).contains(it));
+    if seconds.is_none() {
+        reasons.push(unknown(
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            &timeout.to_string(),
+        ));
+    }
+    seconds.or(Some(DEFAULT_AFFINITY_SECONDS))
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the watches tell the index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::model::{NamespacedName, Node, ObjectRef, Reason, Service, Slice};
+
+/// An object after the door. Neither model nor reasons: it is none of our business (headless, another proxy's,
+/// another node's).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<T> {
+    pub model: Option<T>,
+    pub reasons: Vec<Reason>,
+}
+
+impl<T> Seen<T> {
+    pub fn hidden() -> Self {
+        Self {
+            model: None,
+            reasons: Vec::new(),
+        }
+    }
+
+    pub fn refused(reason: Reason) -> Self {
+        Self {
+            model: None,
+            reasons: vec![reason],
+        }
+    }
+}
+
+/// What happened to the objects of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<T> {
+    Apply(NamespacedName, Seen<T>),
+    Delete(NamespacedName),
+    /// The complete list: what is not in it is gone. The first one of a kind is what the agent waits for before
+    /// it touches the kernel.
+    Reset(BTreeMap<NamespacedName, Seen<T>>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Services(Change<Service>),
+    Slices(Change<Slice>),
+    /// The agent's own Node; all others are hidden.
+    Nodes(Change<Node>),
+    /// All addresses of this node, as the kernel has them.
+    NodeAddresses(BTreeSet<IpAddr>),
+    /// All that is wrong with something that never became an object.
+    Refused(ObjectRef, Vec<Reason>),
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! All that is known of the cluster, and which Services have to be compiled again. Pure: one task owns it and
+//! feeds it events.
+
+mod claims;
+pub mod door;
+mod event;
+mod refusals;
+mod slices;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use crate::compile::{Compiled, Input, Limits, compile};
+use crate::model::{Kind, NamespacedName, Node, ObjectRef, Service, ServiceName, Slice};
+use claims::Claims;
+pub use event::{Change, Event, Seen};
+use refusals::Stage;
+pub use refusals::{News, Refusals};
+use slices::Slices;
+
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    services: BTreeMap<ServiceName, Service>,
+    slices: Slices,
+    nodes: BTreeMap<NamespacedName, Node>,
+    node_addresses: BTreeSet<IpAddr>,
+    claims: Claims,
+    refusals: Refusals,
+    limits: Limits,
+    synced: BTreeSet<Source>,
+    dirty: BTreeSet<ServiceName>,
+    /// When the changes happened that are still to be compiled, as far as their slices tell.
+    triggers: Vec<SystemTime>,
+}
+
+/// What has to be complete before the kernel is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Services,
+    EndpointSlices,
+    Node,
+    NodeAddresses,
+}
+
+impl Source {
+    pub const ALL: [Self; 4] = [
+        Self::Services,
+        Self::EndpointSlices,
+        Self::Node,
+        Self::NodeAddresses,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+            Self::Node => "node",
+            Self::NodeAddresses => "node addresses",
+        }
+    }
+}
+
+impl Index {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Whether anything changed that the kernel might have to know.
+    pub fn apply(&mut self, event: Event) -> bool {
+        match event {
+            Event::Services(change) => self.change(Source::Services, change, |index, name, seen| {
+                index.put_service(name, seen)
+            }),
+            Event::Slices(change) => self.change(Source::EndpointSlices, change, |index, name, seen| {
+                index.put_slice(name, seen)
+            }),
+            Event::Nodes(change) => self.change(Source::Node, change, |index, name, seen| {
+                index.put_node(name, seen)
+            }),
+            Event::NodeAddresses(addresses) => {
+                let first = self.synced.insert(Source::NodeAddresses);
+                let changed = self.node_addresses != addresses;
+                self.node_addresses = addresses;
+                first || changed
+            }
+            Event::Refused(object, reasons) => {
+                self.refusals.set(object, Stage::Door, reasons);
+                false
+            }
+        }
+    }
+
+    /// What is still to come before the index is complete.
+    pub fn awaited(&self) -> impl Iterator<Item = Source> {
+        Source::ALL
+            .into_iter()
+            .filter(|source| !self.synced.contains(source))
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.awaited().next().is_none()
+    }
+
+    /// The Services to compile since the last call.
+    pub fn take_dirty(&mut self) -> BTreeSet<ServiceName> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    pub fn mark_all_dirty(&mut self) {
+        self.dirty.extend(self.services.keys().cloned());
+    }
+
+    pub fn take_triggers(&mut self) -> Vec<SystemTime> {
+        std::mem::take(&mut self.triggers)
+    }
+
+    pub fn node_addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.node_addresses
+    }
+
+    pub fn refusals(&mut self) -> &mut Refusals {
+        &mut self.refusals
+    }
+
+    /// What a Service should have in the kernel: nothing, if there is no such Service.
+    pub fn compile(&mut self, name: &ServiceName) -> Compiled {
+        let nowhere = Node::default();
+        let node = self.nodes.values().next().unwrap_or(&nowhere);
+        let compiled = self.services.get(name).map_or_else(Compiled::default, |service| {
+            let slices = self.slices.of(name);
+            let input = Input {
+                name,
+                service,
+                slices,
+                node,
+                limits: self.limits,
+            };
+            compile(input, |key| self.claims.holder(key))
+        });
+        let object = ObjectRef::new(Kind::Service, name);
+        self.refusals
+            .set(object, Stage::Compile, compiled.reasons.clone());
+        compiled
+    }
+
+    fn change<T>(
+        &mut self,
+        source: Source,
+        change: Change<T>,
+        put: fn(&mut Self, NamespacedName, Option<Seen<T>>) -> bool,
+    ) -> bool {
+        match change {
+            Change::Apply(name, seen) => put(self, name, Some(seen)),
+            Change::Delete(name) => put(self, name, None),
+            Change::Reset(live) => {
+                let mut changed = self.synced.insert(source);
+                for name in self.known(source) {
+                    if !live.contains_key(&name) {
+                        changed |= put(self, name, None);
+                    }
+                }
+                for (name, seen) in live {
+                    changed |= put(self, name, Some(seen));
+                }
+                changed
+            }
+        }
+    }
+
+    /// Every object that left a trace: as a model or as a refusal.
+    fn known(&self, source: Source) -> BTreeSet<NamespacedName> {
+        let (kind, models): (_, BTreeSet<NamespacedName>) = match source {
+            Source::Services => (Kind::Service, self.services.keys().cloned().collect()),
+            Source::EndpointSlices => (Kind::EndpointSlice, self.slices.names().cloned().collect()),
+            Source::Node => (Kind::Node, self.nodes.keys().cloned().collect()),
+            Source::NodeAddresses => return BTreeSet::new(),
+        };
+        let refused = self
+            .refusals
+            .iter()
+            .map(|(object, _)| object)
+            .filter(|object| object.kind == kind);
+        let refused = refused.map(|it| NamespacedName::new(it.namespace.clone(), it.name.clone()));
+        models.into_iter().chain(refused).collect()
+    }
+
+    fn put_service(&mut self, name: ServiceName, seen: Option<Seen<Service>>) -> bool {
+        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+        self.refusals
+            .set(ObjectRef::new(Kind::Service, &name), Stage::Door, reasons);
+        let old = self.services.remove(&name);
+        let changed = old != model;
+        if changed {
+            self.dirty
+                .extend(self.claims.change(&name, old.as_ref(), model.as_ref()));
+            self.dirty.insert(name.clone());
+        }
+        if let Some(service) = model {
+            self.services.insert(name, service);
+        }
+        changed
+    }
+
+    fn put_slice(&mut self, name: NamespacedName, seen: Option<Seen<Slice>>) -> bool {
+        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+        self.refusals
+            .set(ObjectRef::new(Kind::EndpointSlice, &name), Stage::Door, reasons);
+        let old = self.slices.get(&name);
+        if old == model.as_ref() {
+            return false;
+        }
+        let trigger = model.as_ref().and_then(|slice| slice.triggered);
+        let triggered_before = old.and_then(|slice| slice.triggered);
+        let old = self.slices.remove(&name);
+        let owners = [old.as_ref(), model.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|slice| slice.service.clone());
+        let served: BTreeSet<_> = owners.filter(|owner| self.services.contains_key(owner)).collect();
+        let changed = !served.is_empty();
+        if changed && trigger != triggered_before {
+            self.triggers.extend(trigger);
+        }
+        self.dirty.extend(served);
+        if let Some(slice) = model {
+            self.slices.insert(name, slice);
+        }
+        changed
+    }
+
+    /// The door lets our own Node in and no other.
+    fn put_node(&mut self, name: NamespacedName, seen: Option<Seen<Node>>) -> bool {
+        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+        self.refusals
+            .set(ObjectRef::new(Kind::Node, &name), Stage::Door, reasons);
+        let changed = self.nodes.get(&name) != model.as_ref();
+        if changed {
+            match model {
+                Some(node) => self.nodes.insert(name, node),
+                None => self.nodes.remove(&name),
+            };
+            self.mark_all_dirty();
+        }
+        changed
+    }
+}

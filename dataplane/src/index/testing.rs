@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! API objects for tests, written as an operator writes them.
+
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::door::{Door, name_of};
+use super::{Change, Event};
+
+pub(crate) const NODE: &str = "node-a";
+
+pub(crate) fn object<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// `default/NAME` at one address, port 80/TCP "http".
+pub(crate) fn service(name: &str, cluster_ip: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": { "clusterIP": cluster_ip, "clusterIPs": [cluster_ip], "ports": [{ "name": "http", "port": 80 }] },
+    })
+}
+
+/// A slice of `default/SERVICE` with ready endpoints on port 8080.
+pub(crate) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
+    let endpoints: Vec<_> = addresses
+        .iter()
+        .map(|address| json!({ "addresses": [address] }))
+        .collect();
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": { "kubernetes.io/service-name": service },
+        },
+        "addressType": "IPv4",
+        "ports": [{ "name": "http", "port": 8080 }],
+        "endpoints": endpoints,
+    })
+}
+
+pub(crate) fn node(name: &str, zone: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": name, "labels": { "topology.kubernetes.io/zone": zone } },
+    })
+}
+
+/// The event a watch makes of an object that is there.
+pub(crate) fn applied(value: &Value) -> Event {
+    let door = Door::new(NODE);
+    match value["kind"].as_str().unwrap() {
+        "Service" => {
+            let it: Service = object(value.clone());
+            Event::Services(Change::Apply(name_of(&it.metadata, true), door.service(&it)))
+        }
+        "EndpointSlice" => {
+            let it: EndpointSlice = object(value.clone());
+            Event::Slices(Change::Apply(name_of(&it.metadata, true), door.slice(&it)))
+        }
+        _ => {
+            let it: Node = object(value.clone());
+            Event::Nodes(Change::Apply(name_of(&it.metadata, false), door.node(&it)))
+        }
+    }
+}
+
+pub(crate) fn deleted(value: &Value) -> Event {
+    match applied(value) {
+        Event::Services(Change::Apply(name, _)) => Event::Services(Change::Delete(name)),
+        Event::Slices(Change::Apply(name, _)) => Event::Slices(Change::Delete(name)),
+        Event::Nodes(Change::Apply(name, _)) => Event::Nodes(Change::Delete(name)),
+        other => other,
+    }
+}
+
+/// The events of first lists that hold these objects.
+pub(crate) fn listed(values: &[Value]) -> Vec<Event> {
+    let (mut services, mut slices, mut nodes) = (Change::empty(), Change::empty(), Change::empty());
+    for value in values {
+        match applied(value) {
+            Event::Services(change) => services.add(change),
+            Event::Slices(change) => slices.add(change),
+            Event::Nodes(change) => nodes.add(change),
+            Event::NodeAddresses(_) | Event::Refused(..) => {}
+        }
+    }
+    let addresses = Event::NodeAddresses(["192.0.2.1".parse().unwrap()].into());
+    vec![
+        Event::Services(services),
+        Event::Slices(slices),
+        Event::Nodes(nodes),
+        addresses,
+    ]
+}
+
+impl<T> Change<T> {
+    fn empty() -> Self {
+        Self::Reset([].into())
+    }
+
+    fn add(&mut self, change: Self) {
+        if let (Self::Reset(live), Self::Apply(name, seen)) = (self, change) {
+            live.insert(name, seen);
+        }
+    }
+}
