@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! What happens to a packet, and the map types that say so.
+//!
+//! This crate is built twice: into the kernel programs (`dataplane-ebpf`) and into everything that
+//! runs on the host (the agent, which fills the maps, and the tests). All decisions are made here,
+//! generic over the [`Packet`] they read and write, the [`Tables`] they consult and the [`Family`]
+//! they speak, so that one table of cases can be run through the host build and through the
+//! verified kernel program and must come out the same, bit for bit.
+//!
+//! A packet's way through the code:
+//!
+//! ```text
+//! ingress() / egress()          [steer.rs]       one flow lookup per hook
+//!   parse the headers           [headers.rs]     -> FlowKey
+//!   known flow?                 [established.rs] lifetime, TCP events, repair -> rewrite
+//!   else, at ingress            [new_flow.rs]    address -> frontend -> set -> backend -> reserve
+//!   write the new addresses     [rewrite.rs]     checksums by difference
+//!   or answer "unreachable"     [reject.rs]
+//! -> Outcome -> Verdict         [outcome.rs]
+//! ```
+//!
+//! A kernel program has 512 bytes of stack for all its calls together. What an established flow's
+//! packet runs is inlined into one frame; what runs once per flow or per event is `inline(never)`
+//! and has frames of its own, that are there only while it runs.
+#![no_std]
+#![warn(missing_docs)]
+
+#[cfg(any(test, feature = "host"))]
+extern crate std;
+
+mod checksum;
+mod device;
+mod established;
+mod family;
+mod flow;
+mod hash;
+mod headers;
+#[cfg(any(test, feature = "host"))]
+pub mod host;
+mod masquerade;
+mod new_flow;
+mod outcome;
+mod packet;
+mod reject;
+mod reserve;
+mod rewrite;
+mod service;
+mod state;
+mod steer;
+mod tables;
+#[cfg(feature = "user")]
+mod user;
+mod wire;
+
+pub use checksum::Checksum;
+pub use device::{Config, Device, DeviceKind};
+pub use family::{Family, V4, V6};
+pub use flow::{Entry, FlowKey, FlowValue, Hook};
+pub use headers::{Ip, Layout, Protocol};
+pub use outcome::{Outcome, Verdict};
+pub use packet::{Fault, Field, Packet};
+pub use reject::TokenBucket;
+pub use service::{
+    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, SET_CHUNK, ServiceId,
+    ServiceName, ServiceTraffic, SetChunk, SetId, SetKey, SetRef,
+};
+pub use state::{State, Tick};
+pub use steer::{egress, ingress};
+pub use tables::{Direction, Insert, InsertError, Tables};
+pub use wire::{Addr4, Addr6, Port, Wire};
+
+/// The layout version of every pinned map; part of the pin path (`…/v{MAP_ABI}/`).
+///
+/// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
+/// another version. `tests/layout.rs` fails when a layout changes and this number does not.
+pub const MAP_ABI: u32 = 1;

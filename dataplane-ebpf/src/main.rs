@@ -1,1 +1,32 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Shunt's kernel programs: the maps, and an entry point for each hook.
+//!
+//! What happens to a packet is decided in `dataplane-common`; here stand only the parts that a
+//! kernel program alone can do. Built for the host, this is an empty program, so that
+//! `cargo check` and clippy cover the workspace.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod programs;
+#[cfg(target_arch = "bpf")]
+mod skb;
+#[cfg(target_arch = "bpf")]
+mod tables;
+
+#[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // SAFETY: nothing in the programs panics; the verifier refuses a program in which this is reached.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+/// For the GPL-only helpers; the source is under either licence.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

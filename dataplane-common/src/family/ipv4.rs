@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! The IPv4 header (RFC 791) and the ICMP error made of it (RFC 792, RFC 1122 3.2.2).
+
+use super::{Family, V4, words4};
+use crate::checksum::Checksum;
+use crate::device::Device;
+use crate::headers::{Ip, Layout};
+use crate::outcome::Outcome;
+use crate::packet::{Fault, Packet};
+use crate::reject::Quote;
+use crate::wire::{Addr4, Wire};
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Header {
+    version_ihl: u8,
+    tos: u8,
+    total_length: [u8; 2],
+    id: [u8; 2],
+    fragment: [u8; 2],
+    ttl: u8,
+    protocol: u8,
+    checksum: [u8; 2],
+    src: Addr4,
+    dst: Addr4,
+}
+// SAFETY: bytes without padding: the sizes add up.
+unsafe impl Wire for Header {}
+const _: () = assert!(size_of::<Header>() == 20);
+
+const CHECKSUM: usize = 10;
+const SOURCE: usize = 12;
+const DESTINATION: usize = 16;
+/// "More fragments" and the fragment offset; "don't fragment" and the reserved bit do not count.
+const FRAGMENT_MASK: u16 = 0x3fff;
+const ICMP: u8 = 1;
+/// Type 3 "destination unreachable", code 3 "port unreachable".
+const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+const ICMP_HEADER: usize = 8;
+
+impl Family for V4 {
+    type Addr = Addr4;
+    const WORDS: usize = 1;
+    const UNREACHABLE_HEADERS: usize = size_of::<Header>() + ICMP_HEADER;
+    const IS_V6: bool = false;
+
+    #[inline(always)]
+    fn words(addr: &Addr4) -> [u32; 4] {
+        words4(addr)
+    }
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Ip<Self>, Outcome> {
+        let header: Header = packet.load(l3).ok_or(Outcome::Malformed)?;
+        let header_length = ((header.version_ihl & 0xf) as usize) << 2;
+        let total_length = u16::from_be_bytes(header.total_length) as usize;
+        // A total length of 0 is a GSO packet beyond 64 KiB (BIG TCP): the device will cut it.
+        let length = if total_length == 0 { packet.len() - l3 } else { total_length };
+        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || l3 + length > packet.len() {
+            return Err(Outcome::Malformed);
+        }
+        Ok(Ip {
+            src: header.src,
+            dst: header.dst,
+            protocol: header.protocol,
+            fragment: u16::from_be_bytes(header.fragment) & FRAGMENT_MASK != 0,
+            layout: Layout { l3, l4: l3 + header_length, end: l3 + length },
+        })
+    }
+
+    #[inline(always)]
+    fn set_source<P: Packet>(packet: &mut P, l3: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+        set_address(packet, l3, SOURCE, addr, sum)
+    }
+
+    #[inline(always)]
+    fn set_destination<P: Packet>(packet: &mut P, l3: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+        set_address(packet, l3, DESTINATION, addr, sum)
+    }
+
+    #[inline(always)]
+    fn write_unreachable<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        from: Addr4,
+        to: Addr4,
+        quote: Quote,
+    ) -> Result<(), Fault> {
+        let total = (Self::UNREACHABLE_HEADERS + quote.length) as u16;
+        let mut header = Header {
+            version_ihl: 0x45,
+            // Precedence "internetwork control", as RFC 1812 4.3.2.5 asks of ICMP errors.
+            tos: 0xc0,
+            total_length: total.to_be_bytes(),
+            id: [0; 2],
+            fragment: [0x40, 0],
+            ttl: 64,
+            protocol: ICMP,
+            checksum: [0; 2],
+            src: from,
+            dst: to,
+        };
+        header.checksum = header_checksum(&header);
+        packet.store(l3, header)?;
+        let icmp = l3 + size_of::<Header>();
+        let checksum = quote.sum.add16(PORT_UNREACHABLE).finish();
+        let [t, c] = PORT_UNREACHABLE;
+        let [a, b] = checksum;
+        packet.store(icmp, [t, c, a, b, 0, 0, 0, 0])
+    }
+
+    #[inline(always)]
+    fn of_device(device: &Device) -> Addr4 {
+        device.v4
+    }
+}
+
+#[inline(always)]
+fn set_address<P: Packet>(packet: &mut P, l3: usize, at: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+    let checksum: [u8; 2] = packet.load(l3 + CHECKSUM).ok_or(Fault)?;
+    packet.store(l3 + CHECKSUM, sum.update(checksum))?;
+    packet.store(l3 + at, addr)
+}
+
+#[inline(always)]
+fn header_checksum(h: &Header) -> [u8; 2] {
+    let [src, ..] = words4(&h.src);
+    let [dst, ..] = words4(&h.dst);
+    Checksum::default()
+        .add16([h.version_ihl, h.tos])
+        .add16(h.total_length)
+        .add16(h.id)
+        .add16(h.fragment)
+        .add16([h.ttl, h.protocol])
+        .add(src)
+        .add(dst)
+        .finish()
+}

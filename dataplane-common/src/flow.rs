@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! The flow table: rule 2 of the design, the whole decision in one entry.
+//!
+//! A flow has an entry for each direction: what the client sends is matched at *ingress* and gets
+//! its destination rewritten, what the backend answers is matched at *egress* and gets its source
+//! rewritten. A masqueraded flow has a second such pair with the hooks exchanged. Each entry of a
+//! pair can be made from the other ([`FlowKey::partner`]): that is how one that was evicted comes
+//! back, and how a pair is taken away together.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::family::Family;
+use crate::headers::Protocol;
+use crate::service::{BackendId, ServiceId};
+use crate::state::{State, Tick};
+use crate::wire::Port;
+
+/// Where a packet is met.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Hook {
+    /// Before routing, on the device it came in by. The destination may be rewritten here.
+    Ingress = 0,
+    /// After routing, on the device it goes out by. The source may be rewritten here.
+    Egress = 1,
+}
+
+impl Hook {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    /// Both hooks, in order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+}
+
+/// A packet's tuple as it looks at a hook.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FlowKey<F: Family> {
+    /// Source address.
+    pub src: F::Addr,
+    /// Destination address.
+    pub dst: F::Addr,
+    /// Source port.
+    pub sport: Port,
+    /// Destination port.
+    pub dport: Port,
+    /// IANA number of the transport.
+    pub protocol: u8,
+    hook: u8,
+    zero: [u8; 2],
+}
+
+impl<F: Family> FlowKey<F> {
+    /// The key of a packet from `src` to `dst`.
+    #[inline(always)]
+    pub fn new(hook: Hook, protocol: Protocol, src: (F::Addr, Port), dst: (F::Addr, Port)) -> Self {
+        Self {
+            src: src.0,
+            dst: dst.0,
+            sport: src.1,
+            dport: dst.1,
+            protocol: protocol.0,
+            hook: hook as u8,
+            zero: [0; 2],
+        }
+    }
+
+    /// The hook this key belongs to.
+    #[inline(always)]
+    pub fn hook(&self) -> Hook {
+        if self.hook == Hook::Ingress as u8 { Hook::Ingress } else { Hook::Egress }
+    }
+
+    /// The key of the reply to this very packet, met at the other hook.
+    #[inline(always)]
+    pub(crate) fn reply(&self) -> Self {
+        let hook = match self.hook() {
+            Hook::Ingress => Hook::Egress,
+            Hook::Egress => Hook::Ingress,
+        };
+        Self::new(hook, Protocol(self.protocol), (self.dst, self.dport), (self.src, self.sport))
+    }
+
+    /// The tuple this packet has once `value` is written to it.
+    #[inline(always)]
+    fn rewritten(&self, value: &FlowValue<F>) -> Self {
+        let mut key = *self;
+        match self.hook() {
+            Hook::Ingress => (key.dst, key.dport, key.sport) = (value.addr, value.port, value.peer_port),
+            Hook::Egress => (key.src, key.sport, key.dport) = (value.addr, value.port, value.peer_port),
+        }
+        key
+    }
+
+    /// The other entry of the pair: the reply to the rewritten packet, turned back into the reply
+    /// to the packet as it came.
+    #[inline(always)]
+    pub fn partner(&self, value: &FlowValue<F>) -> (Self, FlowValue<F>) {
+        let mut partner = *value;
+        (partner.addr, partner.port, partner.peer_port) = match self.hook() {
+            Hook::Ingress => (self.dst, self.dport, self.sport),
+            Hook::Egress => (self.src, self.sport, self.dport),
+        };
+        partner.state = State(value.state.0 ^ State::REPLY.0);
+        (self.rewritten(value).reply(), partner)
+    }
+
+    /// For an entry of the first pair: the key of the masquerade entry, which meets the client's
+    /// packet at egress with its destination rewritten already.
+    #[inline(always)]
+    pub(crate) fn masquerade(&self, value: &FlowValue<F>) -> Self {
+        match self.hook() {
+            Hook::Ingress => {
+                let mut key = self.rewritten(value);
+                key.hook = Hook::Egress as u8;
+                key
+            }
+            Hook::Egress => {
+                let mut key = self.reply();
+                key.hook = Hook::Egress as u8;
+                key
+            }
+        }
+    }
+}
+
+/// What to write to a flow's packets, and its life so far.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlowValue<F: Family> {
+    /// The new destination (at ingress) or source (at egress).
+    pub addr: F::Addr,
+    /// The port that goes with it.
+    pub port: Port,
+    /// The port to write on the other side: the client's, as the other end knows it. It differs
+    /// from the packet's own only where two flows would otherwise have had one tuple.
+    pub peer_port: Port,
+    /// The backend this flow was given to; 0 for a direct flow that was moved to another port.
+    pub backend: BackendId,
+    /// The Service port it came by; 0 as above.
+    pub service: ServiceId,
+    /// When a packet of it last passed, as exact as [`Tick`] is.
+    pub last_seen: Tick,
+    /// What it has seen.
+    pub state: State,
+    /// TCP: the sequence number of the client's SYN. Host byte order.
+    pub isn: u32,
+}
+
+impl<F: Family> FlowValue<F> {
+    /// Whether the flow is over at `now`, by time alone.
+    #[inline(always)]
+    pub fn is_expired(&self, protocol: Protocol, now: Tick) -> bool {
+        now.since(self.last_seen) > self.state.timeout(protocol)
+    }
+}
+
+const _: () = {
+    use crate::family::{V4, V6};
+    // The fields fill the structs: there is no padding, whose bytes would be part of a key.
+    assert!(size_of::<FlowKey<V4>>() == 2 * 4 + 2 * 2 + 4);
+    assert!(size_of::<FlowKey<V6>>() == 2 * 16 + 2 * 2 + 4);
+    assert!(size_of::<FlowValue<V4>>() == 4 + 2 * 2 + 5 * 4);
+    assert!(size_of::<FlowValue<V6>>() == 16 + 2 * 2 + 5 * 4);
+};
+
+/// A flow's entry in place, in a map that other CPUs read and write at the same time.
+///
+/// Single words are read and written, never more at once: a torn state is one that another CPU's
+/// packet could have left as well.
+pub struct Entry<'a, F: Family> {
+    value: NonNull<FlowValue<F>>,
+    map: PhantomData<&'a ()>,
+}
+
+impl<F: Family> Clone for Entry<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Family> Copy for Entry<'_, F> {}
+
+impl<F: Family> Entry<'_, F> {
+    /// An entry at `value`.
+    ///
+    /// # Safety
+    /// `value` must stay valid for reads and writes for this entry's lifetime.
+    #[inline(always)]
+    pub unsafe fn new(value: NonNull<FlowValue<F>>) -> Self {
+        Self { value, map: PhantomData }
+    }
+
+    /// The entry's value as it is now.
+    #[inline(always)]
+    pub fn get(self) -> FlowValue<F> {
+        // SAFETY: valid by the contract of `new`.
+        unsafe { self.value.read() }
+    }
+
+    /// Writes the time of the last packet.
+    #[inline(always)]
+    pub(crate) fn touch(self, now: Tick) {
+        // SAFETY: valid by the contract of `new`.
+        unsafe { (&raw mut (*self.value.as_ptr()).last_seen).write(now) }
+    }
+
+    /// Adds what the flow has seen.
+    #[inline(always)]
+    pub(crate) fn learn(self, events: State) {
+        let state = self.get().state.with(events);
+        // SAFETY: valid by the contract of `new`.
+        unsafe { (&raw mut (*self.value.as_ptr()).state).write(state) }
+    }
+
+    /// Replaces the whole value.
+    #[inline(always)]
+    pub(crate) fn replace(self, value: FlowValue<F>) {
+        // SAFETY: valid by the contract of `new`.
+        unsafe { self.value.write(value) }
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! The host's stand-ins for the kernel: a packet in a byte vector, tables in ordinary maps.
+
+use core::cell::{Cell, RefCell};
+use core::ptr::NonNull;
+use std::boxed::Box;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use crate::checksum::Checksum;
+use crate::device::{Config, Device};
+use crate::family::Family;
+use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::packet::{Fault, Field, Packet};
+use crate::reject::TokenBucket;
+use crate::service::{
+    AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, ServiceTraffic, SetId, SetRef,
+};
+use crate::state::Tick;
+use crate::tables::{Direction, Insert, InsertError, Tables};
+use crate::wire::Wire;
+
+/// A packet in memory, its checksums complete.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostPacket(pub Vec<u8>);
+
+impl Packet for HostPacket {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn segments(&self) -> u64 {
+        1
+    }
+
+    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+        let bytes = self.0.get(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` has the size of `T`, for which every bit pattern is valid.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        let bytes = self.0.get_mut(offset..offset + size_of::<T>()).ok_or(Fault)?;
+        // SAFETY: `bytes` has the size of `T`, which has no padding.
+        unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
+        Ok(())
+    }
+
+    fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault> {
+        let old: [u8; 2] = self.load(field.offset).ok_or(Fault)?;
+        if field.zero_means_none && old == [0, 0] {
+            return Ok(());
+        }
+        let new = match difference.update(old) {
+            [0, 0] if field.zero_means_none => [0xff, 0xff],
+            new => new,
+        };
+        self.store(field.offset, new)
+    }
+
+    fn make_room(&mut self, l3: usize, keep: usize, room: usize) -> Result<(), Fault> {
+        if l3 + keep > self.0.len() {
+            return Err(Fault);
+        }
+        self.0.truncate(l3 + keep);
+        self.0.splice(l3..l3, core::iter::repeat_n(0, room));
+        Ok(())
+    }
+}
+
+/// A removed entry is kept, because an [`Entry`] may still point to it, as in the kernel until the
+/// program ends.
+type Flows<F> = BTreeMap<FlowKey<F>, Box<Cell<FlowValue<F>>>>;
+
+/// The maps of one family, as plain data.
+#[derive(Debug)]
+pub struct HostTables<F: Family> {
+    /// Nanoseconds of the monotonic clock.
+    pub clock: Cell<u64>,
+    flows: RefCell<Flows<F>>,
+    removed: RefCell<Vec<Box<Cell<FlowValue<F>>>>>,
+    /// How many flow entries fit.
+    pub capacity: usize,
+    /// `addresses4` or `addresses6`.
+    pub addresses: BTreeMap<F::Addr, AddressFlags>,
+    /// `frontends4` or `frontends6`.
+    pub frontends: BTreeMap<FrontendKey<F>, FrontendValue>,
+    /// `sets`, whole.
+    pub sets: BTreeMap<SetId, Vec<BackendId>>,
+    /// `backends4` or `backends6`.
+    pub backends: BTreeMap<BackendId, Backend<F>>,
+    /// The device of the next packet.
+    pub device: Option<Device>,
+    /// `config`.
+    pub config: Config,
+    /// `answers`.
+    pub answers: Cell<TokenBucket>,
+    /// `traffic`.
+    pub traffic: RefCell<BTreeMap<ServiceId, ServiceTraffic>>,
+}
+
+impl<F: Family> Default for HostTables<F> {
+    fn default() -> Self {
+        Self {
+            clock: Cell::new(1 << 40),
+            flows: RefCell::default(),
+            removed: RefCell::default(),
+            capacity: usize::MAX,
+            addresses: BTreeMap::new(),
+            frontends: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            device: None,
+            config: Config { ports_first: 61_000, ports_count: 4_000, ..Config::default() },
+            answers: Cell::default(),
+            traffic: RefCell::default(),
+        }
+    }
+}
+
+impl<F: Family> HostTables<F> {
+    /// All flow entries, by key.
+    pub fn flows(&self) -> BTreeMap<FlowKey<F>, FlowValue<F>> {
+        self.flows.borrow().iter().map(|(key, value)| (*key, value.get())).collect()
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.set(self.clock.get() + seconds * 1_000_000_000);
+    }
+}
+
+impl<F: Family> Tables<F> for HostTables<F> {
+    fn now(&self) -> Tick {
+        Tick::from_nanoseconds(self.clock.get())
+    }
+
+    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        let flows = self.flows.borrow();
+        let value = NonNull::new(flows.get(key)?.as_ptr())?;
+        // SAFETY: the box is neither moved nor freed before the tables are (see `Flows`).
+        Some(unsafe { Entry::new(value) })
+    }
+
+    fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError> {
+        let mut flows = self.flows.borrow_mut();
+        match flows.get(key) {
+            Some(_) if how == Insert::New => Err(InsertError::Exists),
+            Some(entry) => {
+                entry.set(*value);
+                Ok(())
+            }
+            None if flows.len() >= self.capacity => Err(InsertError::Full),
+            None => {
+                flows.insert(*key, Box::new(Cell::new(*value)));
+                Ok(())
+            }
+        }
+    }
+
+    fn remove_flow(&self, key: &FlowKey<F>) {
+        if let Some(entry) = self.flows.borrow_mut().remove(key) {
+            self.removed.borrow_mut().push(entry);
+        }
+    }
+
+    fn address(&self, addr: &F::Addr) -> Option<AddressFlags> {
+        self.addresses.get(addr).copied()
+    }
+
+    fn frontend(&self, key: &FrontendKey<F>) -> Option<FrontendValue> {
+        self.frontends.get(key).copied()
+    }
+
+    fn slot(&self, set: SetRef, slot: u32) -> Option<BackendId> {
+        self.sets.get(&set.id)?.get(slot as usize).copied()
+    }
+
+    fn backend(&self, id: BackendId) -> Option<Backend<F>> {
+        Some(self.backends.get(&id).copied().unwrap_or_default())
+    }
+
+    fn device(&self) -> Option<Device> {
+        self.device
+    }
+
+    fn config(&self) -> Config {
+        self.config
+    }
+
+    fn may_answer(&self) -> bool {
+        let mut bucket = self.answers.get();
+        let may = bucket.take(self.clock.get());
+        self.answers.set(bucket);
+        may
+    }
+
+    fn count(&self, service: ServiceId, direction: Direction, packets: u64, bytes: u64) {
+        let mut traffic = self.traffic.borrow_mut();
+        let entry = traffic.entry(service).or_default();
+        match direction {
+            Direction::Request => (entry.packets, entry.bytes) = (entry.packets + packets, entry.bytes + bytes),
+            Direction::Reply => {
+                (entry.reply_packets, entry.reply_bytes) = (entry.reply_packets + packets, entry.reply_bytes + bytes);
+            }
+        }
+    }
+
+    fn count_flow(&self, service: ServiceId) {
+        self.traffic.borrow_mut().entry(service).or_default().new_flows += 1;
+    }
+}

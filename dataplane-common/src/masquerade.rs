@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Masquerade: a source address that the reply finds its way back to.
+//!
+//! Needed where the reply would not pass this node (an outside client's flow to a backend on
+//! another node) and where it would not leave the pod (a pod that reaches itself: "hairpin").
+//! Which address that is depends on the device the packet leaves by, and so is known only after
+//! routing. At ingress, therefore, a *pending* entry is put for the client's packet as it will look
+//! at egress, and the first packet to meet it there claims an address and a port.
+//!
+//! ```text
+//! ingress  client -> VIP       dst := backend       pair 1, made together at the first packet
+//! egress   backend -> client   src := VIP           pair 1
+//! egress   client -> backend   src := node:port     pair 2, pending at first
+//! ingress  backend -> node     dst := client        pair 2, made when the port is claimed
+//! ```
+
+use crate::family::Family;
+use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::outcome::Outcome;
+use crate::reserve::claim;
+use crate::service::{BackendId, ServiceId};
+use crate::state::State;
+use crate::tables::{Insert, InsertError, Tables};
+use crate::wire::Port;
+
+/// Puts the pending entry for the flow `key` -> `value`, unless it has one that lives.
+#[inline(never)]
+pub(crate) fn expect<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F>,
+    value: &FlowValue<F>,
+) -> Result<(), InsertError> {
+    let egress = key.masquerade(value);
+    let pending = FlowValue {
+        addr: F::Addr::default(),
+        port: Port::default(),
+        peer_port: egress.dport,
+        // Counted, and followed when its backend goes, by the first pair.
+        backend: BackendId::default(),
+        service: ServiceId::default(),
+        last_seen: value.last_seen,
+        state: State(value.state.events().0),
+        isn: value.isn,
+    };
+    match tables.insert_flow(&egress, &pending, Insert::New) {
+        Err(InsertError::Exists) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether an entry still waits for its address.
+#[inline(always)]
+pub(crate) fn is_pending<F: Family>(value: &FlowValue<F>) -> bool {
+    value.addr == F::Addr::default()
+}
+
+/// Claims the out-device's address and a port for a pending entry.
+///
+/// The client's own port is kept only if it lies in the node's range: elsewhere, a socket of the
+/// node could be using, or could later be given, the same address and port towards that backend.
+#[inline(never)]
+pub(crate) fn resolve<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F>,
+    entry: Entry<'_, F>,
+) -> Result<(), Outcome> {
+    let mut value = entry.get();
+    value.addr = tables.device().map(|device| F::of_device(&device)).unwrap_or_default();
+    if is_pending(&value) {
+        return Err(Outcome::NoMasqueradeAddress);
+    }
+    let config = tables.config();
+    let offset = key.sport.get().wrapping_sub(config.ports_first);
+    let preferred = if offset < config.ports_count { Some(key.sport) } else { None };
+    claim(tables, key, &mut value, preferred, |value, port| value.port = port)?;
+    entry.replace(value);
+    Ok(())
+}

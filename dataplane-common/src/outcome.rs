@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Every end that a packet's way can have, and what it means for the packet.
+
+/// What the kernel does with a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Goes on to whatever comes next: other programs on the hook, then the stack or the device.
+    Next,
+    /// Goes no further.
+    Drop,
+    /// Has been made an answer to its sender: back out of the device it came in by.
+    Answer,
+}
+
+macro_rules! outcomes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal => $verdict:ident,)+) => {
+        /// How a packet's way through a hook ended. Counted per hook; the same names in the kernel,
+        /// in metrics, on the command line and in tests.
+        #[repr(u32)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Outcome {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Outcome {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// How many there are.
+            pub const COUNT: u32 = Self::ALL.len() as u32;
+
+            /// Its name in metrics and on the command line.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $label,)+ }
+            }
+
+            /// What becomes of the packet.
+            #[inline(always)]
+            pub fn verdict(self) -> Verdict {
+                match self { $(Self::$name => Verdict::$verdict,)+ }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// Neither IPv4 nor IPv6.
+    NotIp = "not_ip" => Next,
+    /// Nobody's Service: left byte for byte as it came.
+    NotOurs = "not_ours" => Next,
+    /// Headers cut short or at odds with each other; left for the stack to judge.
+    Malformed = "malformed" => Next,
+    /// To a VIP that is an address of this node: its owner answers.
+    OwnAddress = "own_address" => Next,
+    /// A TCP segment of a connection older than Shunt, while taking over from kube-proxy.
+    TakenOver = "taken_over" => Next,
+    /// On a reply's tuple while that reply is awaited, but no answer to it: another connection's.
+    Contested = "contested" => Next,
+    /// A direct packet whose tuple a finished Service flow still held; that flow was taken away.
+    StaleRemoved = "stale_removed" => Next,
+
+    /// A packet of a known flow, rewritten.
+    Translated = "translated" => Next,
+    /// A flow's first packet, rewritten.
+    NewFlow = "new_flow" => Next,
+    /// A packet of a flow whose backend is gone, given to another backend.
+    Resteered = "resteered" => Next,
+    /// A SYN on the tuple of a finished connection: a new flow in its place.
+    Reopened = "reopened" => Next,
+    /// A flow's first packet, given another source port because two flows would have had one tuple.
+    Moved = "moved" => Next,
+    /// A direct flow's packet, given another source port because a Service flow has its tuple.
+    DirectMoved = "direct_moved" => Next,
+    /// A flow's first packet at the device it leaves by: its masquerade port was claimed.
+    Masqueraded = "masqueraded" => Next,
+
+    /// The Service has no endpoint: answered with "port unreachable".
+    RejectedNoEndpoint = "rejected_no_endpoint" => Answer,
+    /// The VIP has no such port: answered with "port unreachable".
+    RejectedUnknownPort = "rejected_unknown_port" => Answer,
+    /// To be answered with "port unreachable", but there were too many of these just now.
+    RejectLimited = "reject_limited" => Drop,
+    /// To be answered with "port unreachable", but the answer could not be made.
+    RejectFailed = "reject_failed" => Drop,
+    /// Endpoints exist, but the traffic policy leaves none for this source.
+    PolicyDropped = "policy_dropped" => Drop,
+    /// To a VIP, with a protocol that no Service can have (ICMP echo, say).
+    UnknownProtocol = "unknown_protocol" => Drop,
+    /// Part of a fragmented packet to a VIP: not translated yet.
+    FragmentDropped = "fragment_dropped" => Drop,
+    /// The flow table took no entry.
+    FlowTableFull = "flow_table_full" => Drop,
+    /// No free source port was found in the tries allowed.
+    PortsExhausted = "ports_exhausted" => Drop,
+    /// To be masqueraded, but the device has no address of this family.
+    NoMasqueradeAddress = "no_masquerade_address" => Drop,
+    /// A frontend named a set or a backend that is not there.
+    BackendMissing = "backend_missing" => Drop,
+    /// The packet could not be written to.
+    RewriteFailed = "rewrite_failed" => Drop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions_and_names_are_unique() {
+        for (position, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, position);
+        }
+        let names: std::collections::BTreeSet<_> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
+        assert_eq!(names.len(), Outcome::COUNT as usize);
+    }
+}

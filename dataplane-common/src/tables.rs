@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! The maps as the decisions see them.
+
+use crate::device::{Config, Device};
+use crate::family::Family;
+use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::service::{AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, SetRef};
+use crate::state::Tick;
+
+/// Whether an insertion may replace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Insert {
+    /// Only if there is no entry: the insertion is the reservation.
+    New,
+    /// In any case.
+    Any,
+}
+
+/// Why an entry was not inserted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InsertError {
+    /// There is one already.
+    Exists,
+    /// The table took none.
+    Full,
+}
+
+/// Everything a decision reads besides the packet, for one family, on one CPU, at one time.
+pub trait Tables<F: Family> {
+    /// The current time.
+    fn now(&self) -> Tick;
+
+    /// The flow with this key, in place.
+    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>>;
+
+    /// Puts a flow's entry.
+    fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError>;
+
+    /// Takes a flow's entry away, if it is there.
+    fn remove_flow(&self, key: &FlowKey<F>);
+
+    /// What is known of an address.
+    fn address(&self, addr: &F::Addr) -> Option<AddressFlags>;
+
+    /// The frontend at an address and port.
+    fn frontend(&self, key: &FrontendKey<F>) -> Option<FrontendValue>;
+
+    /// The backend in a slot of a set; `slot` is below the set's size.
+    fn slot(&self, set: SetRef, slot: u32) -> Option<BackendId>;
+
+    /// A backend. A slot that was never filled reads as one that is gone.
+    fn backend(&self, id: BackendId) -> Option<Backend<F>>;
+
+    /// The device that the packet came in or goes out by.
+    fn device(&self) -> Option<Device>;
+
+    /// The node's settings.
+    fn config(&self) -> Config;
+
+    /// Takes from the budget of "unreachable" answers.
+    fn may_answer(&self) -> bool;
+
+    /// Counts a packet of a Service, `bytes` long and standing for `packets` on the wire.
+    fn count(&self, service: ServiceId, direction: Direction, packets: u64, bytes: u64);
+
+    /// Counts a new flow of a Service.
+    fn count_flow(&self, service: ServiceId);
+}
+
+/// Which end of a flow a packet is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From the client.
+    Request,
+    /// From the backend.
+    Reply,
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The maps, all pinned. Sizes here are the defaults; the agent sets others before loading.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use dataplane_common::{
+    AddressFlags, Backend, Config, Device, Family, FlowKey, FlowValue, FrontendKey, FrontendValue, Outcome,
+    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6,
+};
+
+/// A family whose flows and Services are kept in maps of this object.
+pub(crate) trait Stored: Family {
+    fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>>;
+    fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;
+    fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue>;
+    fn backends() -> &'static Array<Backend<Self>>;
+}
+
+macro_rules! stored {
+    ($family:ty, $flows:ident = $flows_name:literal, $addresses:ident = $addresses_name:literal,
+     $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal) => {
+        #[map(name = $flows_name)]
+        static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(262_144, 0);
+        #[map(name = $addresses_name)]
+        static $addresses: HashMap<<$family as Family>::Addr, AddressFlags> =
+            HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+        #[map(name = $frontends_name)]
+        static $frontends: HashMap<FrontendKey<$family>, FrontendValue> = HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+        #[map(name = $backends_name)]
+        static $backends: Array<Backend<$family>> = Array::pinned(262_144, 0);
+
+        impl Stored for $family {
+            #[inline(always)]
+            fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>> {
+                &$flows
+            }
+
+            #[inline(always)]
+            fn addresses() -> &'static HashMap<Self::Addr, AddressFlags> {
+                &$addresses
+            }
+
+            #[inline(always)]
+            fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue> {
+                &$frontends
+            }
+
+            #[inline(always)]
+            fn backends() -> &'static Array<Backend<Self>> {
+                &$backends
+            }
+        }
+    };
+}
+
+stored!(V4, FLOWS4 = "flows4", ADDRESSES4 = "addresses4", FRONTENDS4 = "frontends4", BACKENDS4 = "backends4");
+stored!(V6, FLOWS6 = "flows6", ADDRESSES6 = "addresses6", FRONTENDS6 = "frontends6", BACKENDS6 = "backends6");
+
+#[map(name = "sets")]
+pub(crate) static SETS: HashMap<SetKey, SetChunk> = HashMap::pinned(131_072, BPF_F_NO_PREALLOC);
+
+/// Names, for the agent and the command line; no program reads them.
+#[map(name = "services")]
+static SERVICES: HashMap<u32, ServiceName> = HashMap::pinned(16_384, BPF_F_NO_PREALLOC);
+
+/// By interface index.
+#[map(name = "devices")]
+pub(crate) static DEVICES: HashMap<u32, Device> = HashMap::pinned(4_096, BPF_F_NO_PREALLOC);
+
+#[map(name = "config")]
+pub(crate) static CONFIG: Array<Config> = Array::pinned(1, 0);
+
+/// By hook and outcome: `hook * Outcome::COUNT + outcome`.
+#[map(name = "outcomes")]
+pub(crate) static OUTCOMES: PerCpuArray<u64> = PerCpuArray::pinned(2 * Outcome::COUNT, 0);
+
+/// By service id. A Service beyond its end is routed but not counted.
+#[map(name = "traffic")]
+pub(crate) static TRAFFIC: PerCpuArray<ServiceTraffic> = PerCpuArray::pinned(16_384, 0);
+
+#[map(name = "answers")]
+pub(crate) static ANSWERS: PerCpuArray<TokenBucket> = PerCpuArray::pinned(1, 0);

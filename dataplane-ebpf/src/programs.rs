@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The entry points: a hook, and whether the device's packets begin with an Ethernet header.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use dataplane_common::{Hook, Outcome, V4, V6, Verdict};
+
+use crate::maps::{OUTCOMES, Stored};
+use crate::skb::Skb;
+use crate::tables::Maps;
+
+/// Length of an Ethernet header. VLAN tags are beside the packet, not in it.
+const ETHERNET: usize = 14;
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+#[classifier]
+pub(crate) fn ingress(ctx: TcContext) -> i32 {
+    enter::<ETHERNET>(ctx, Hook::Ingress)
+}
+
+#[classifier]
+pub(crate) fn egress(ctx: TcContext) -> i32 {
+    enter::<ETHERNET>(ctx, Hook::Egress)
+}
+
+#[classifier]
+pub(crate) fn ingress_l3(ctx: TcContext) -> i32 {
+    enter::<0>(ctx, Hook::Ingress)
+}
+
+#[classifier]
+pub(crate) fn egress_l3(ctx: TcContext) -> i32 {
+    enter::<0>(ctx, Hook::Egress)
+}
+
+/// The packet's way: steered by family, counted, and its outcome turned into the kernel's action.
+#[inline(always)]
+fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
+    let skb = Skb::new(ctx.as_ptr().cast());
+    let outcome = match skb.ethertype() {
+        ETHERTYPE_IPV4 => steer::<V4>(skb, hook, L3),
+        ETHERTYPE_IPV6 => steer::<V6>(skb, hook, L3),
+        _ => Outcome::NotIp,
+    };
+    count(hook, outcome);
+    match outcome.verdict() {
+        Verdict::Next => TC_ACT_UNSPEC,
+        Verdict::Drop => TC_ACT_SHOT,
+        // SAFETY: a helper without pointers.
+        Verdict::Answer => unsafe { bpf_redirect(skb.ifindex(), 0) as i32 },
+    }
+}
+
+#[inline(always)]
+fn steer<F: Stored>(skb: Skb, hook: Hook, l3: usize) -> Outcome {
+    let (mut packet, tables) = (skb, Maps::new(skb));
+    match hook {
+        Hook::Ingress => dataplane_common::ingress::<F, _, _>(&mut packet, &tables, l3),
+        Hook::Egress => dataplane_common::egress::<F, _, _>(&mut packet, &tables, l3),
+    }
+}
+
+#[inline(always)]
+fn count(hook: Hook, outcome: Outcome) {
+    if let Some(counter) = OUTCOMES.get_ptr_mut(hook as u32 * Outcome::COUNT + outcome as u32) {
+        // SAFETY: this CPU's own counter, valid until the program ends.
+        unsafe { *counter += 1 };
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The kernel's packet: the one place where packet memory is touched.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+};
+use aya_ebpf::helpers::{
+    bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+};
+use dataplane_common::{Checksum, Fault, Field, Packet, Wire};
+
+/// `BPF_F_IPV6`: an IPv6 address changed, so the sum that a device took over the whole packet stays
+/// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
+const BPF_F_IPV6: u64 = 1 << 7;
+
+/// A packet in the kernel. Offsets are from its link-layer header, where the device has one.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb(*mut __sk_buff);
+
+impl Skb {
+    #[inline(always)]
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self(skb)
+    }
+
+    #[inline(always)]
+    fn get(&self) -> &__sk_buff {
+        // SAFETY: the program's own context, valid for as long as it runs.
+        unsafe { &*self.0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn ethertype(&self) -> u16 {
+        u16::from_be(self.get().protocol as u16)
+    }
+
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> u32 {
+        self.get().ifindex
+    }
+
+    /// The packet's bytes at `offset`, if they lie in its first, directly readable part.
+    #[inline(always)]
+    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let start = self.get().data as usize + offset;
+        let end = self.get().data_end as usize;
+        if start + size_of::<T>() > end { None } else { Some(start as *mut T) }
+    }
+}
+
+impl Packet for Skb {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.get().len as usize
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u64 {
+        let segments = self.get().gso_segs;
+        if segments == 0 { 1 } else { segments as u64 }
+    }
+
+    #[inline(always)]
+    fn load<T: Wire>(&self, offset: usize) -> Option<T> {
+        if let Some(value) = self.at::<T>(offset) {
+            // SAFETY: within the packet, as just checked; any bytes are a `T`.
+            return Some(unsafe { value.read_unaligned() });
+        }
+        // Not in the linear part, or not there at all.
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper writes exactly the bytes of `value`, or fails.
+        let result = unsafe {
+            bpf_skb_load_bytes(self.0.cast(), offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
+        };
+        // SAFETY: on success every byte was written, and any bytes are a `T`.
+        if result == 0 { Some(unsafe { value.assume_init() }) } else { None }
+    }
+
+    #[inline(always)]
+    fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        if let Some(place) = self.at::<T>(offset) {
+            // SAFETY: within the packet, as just checked; `T` has no padding.
+            unsafe { place.write_unaligned(value) };
+            return Ok(());
+        }
+        // SAFETY: the helper reads exactly the bytes of `value`.
+        let result = unsafe {
+            bpf_skb_store_bytes(self.0, offset as u32, (&raw const value).cast(), size_of::<T>() as u32, 0)
+        };
+        if result == 0 { Ok(()) } else { Err(Fault) }
+    }
+
+    #[inline(always)]
+    fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault> {
+        let mut flags = 0;
+        if field.pseudo_header {
+            flags |= BPF_F_PSEUDO_HDR as u64;
+        }
+        if field.zero_means_none {
+            flags |= BPF_F_MARK_MANGLED_0 as u64;
+        }
+        let replace = |flags| {
+            // SAFETY: a helper on the program's own context; size 0 means "by difference".
+            unsafe { bpf_l4_csum_replace(self.0, field.offset as u32, 0, difference.0 as u64, flags) }
+        };
+        if field.ipv6 && field.pseudo_header && replace(flags | BPF_F_IPV6) == 0 {
+            return Ok(());
+        }
+        // Also the way for kernels that do not know the flag and have changed nothing.
+        if replace(flags) == 0 { Ok(()) } else { Err(Fault) }
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, l3: usize, keep: usize, room: usize) -> Result<(), Fault> {
+        // SAFETY: helpers on the program's own context.
+        let result = unsafe {
+            match bpf_skb_change_tail(self.0, (l3 + keep) as u32, 0) {
+                0 => bpf_skb_adjust_room(self.0, room as i32, BPF_ADJ_ROOM_MAC, 0),
+                error => error,
+            }
+        };
+        if result == 0 { Ok(()) } else { Err(Fault) }
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The kernel's maps as `dataplane-common` reads and writes them.
+
+use core::ptr::NonNull;
+
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use dataplane_common::{
+    AddressFlags, Backend, BackendId, Config, Device, Direction, Entry, FlowKey, FlowValue, FrontendKey,
+    FrontendValue, Insert, InsertError, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick,
+};
+
+use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
+use crate::skb::Skb;
+
+/// `-EEXIST`, as map updates return it.
+const EXISTS: i32 = -17;
+
+/// The maps, for the packet that is being handled.
+pub(crate) struct Maps {
+    skb: Skb,
+}
+
+impl Maps {
+    #[inline(always)]
+    pub(crate) fn new(skb: Skb) -> Self {
+        Self { skb }
+    }
+}
+
+/// The coarse clock: that of the last timer tick (1 to 10 ms ago), read without touching hardware.
+#[inline(always)]
+fn nanoseconds() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+impl<F: Stored> Tables<F> for Maps {
+    #[inline(always)]
+    fn now(&self) -> Tick {
+        Tick::from_nanoseconds(nanoseconds())
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        let value = NonNull::new(F::flows().get_ptr_mut(key)?)?;
+        // SAFETY: a map value stays valid until the program ends, even if it is removed meanwhile.
+        Some(unsafe { Entry::new(value) })
+    }
+
+    #[inline(always)]
+    fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError> {
+        let flags = match how {
+            Insert::New => BPF_NOEXIST,
+            Insert::Any => BPF_ANY,
+        };
+        match F::flows().insert(key, value, flags as u64) {
+            Ok(()) => Ok(()),
+            Err(EXISTS) => Err(InsertError::Exists),
+            Err(_) => Err(InsertError::Full),
+        }
+    }
+
+    #[inline(always)]
+    fn remove_flow(&self, key: &FlowKey<F>) {
+        // That there was none is as good.
+        let _ = F::flows().remove(key);
+    }
+
+    #[inline(always)]
+    fn address(&self, addr: &F::Addr) -> Option<AddressFlags> {
+        // SAFETY: read at once; the map is not preallocated, so the value is not reused under us.
+        unsafe { F::addresses().get(addr) }.copied()
+    }
+
+    #[inline(always)]
+    fn frontend(&self, key: &FrontendKey<F>) -> Option<FrontendValue> {
+        // SAFETY: as above. An update replaces the element: the old or the new value is read, whole.
+        unsafe { F::frontends().get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn slot(&self, set: SetRef, slot: u32) -> Option<BackendId> {
+        // SAFETY: as above.
+        let chunk = unsafe { SETS.get(SetKey { set: set.id, chunk: slot / SET_CHUNK }) }?;
+        chunk.get((slot % SET_CHUNK) as usize).copied()
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: BackendId) -> Option<Backend<F>> {
+        F::backends().get(id.0).copied()
+    }
+
+    #[inline(always)]
+    fn device(&self) -> Option<Device> {
+        // SAFETY: as above.
+        unsafe { DEVICES.get(self.skb.ifindex()) }.copied()
+    }
+
+    #[inline(always)]
+    fn config(&self) -> Config {
+        CONFIG.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn may_answer(&self) -> bool {
+        match ANSWERS.get_ptr_mut(0) {
+            // SAFETY: this CPU's own bucket, valid until the program ends.
+            Some(bucket) => unsafe { (*bucket).take(nanoseconds()) },
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn count(&self, service: ServiceId, direction: Direction, packets: u64, bytes: u64) {
+        let Some(traffic) = TRAFFIC.get_ptr_mut(service.0) else { return };
+        // SAFETY: this CPU's own counters, valid until the program ends.
+        unsafe {
+            match direction {
+                Direction::Request => {
+                    (*traffic).packets += packets;
+                    (*traffic).bytes += bytes;
+                }
+                Direction::Reply => {
+                    (*traffic).reply_packets += packets;
+                    (*traffic).reply_bytes += bytes;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn count_flow(&self, service: ServiceId) {
+        if let Some(traffic) = TRAFFIC.get_ptr_mut(service.0) {
+            // SAFETY: as above.
+            unsafe { (*traffic).new_flows += 1 };
+        }
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel programs count.
+
+use std::collections::BTreeMap;
+
+use dataplane_common::{Hook, Outcome, ServiceTraffic};
+use serde::Serialize;
+
+use super::tables::Tables;
+
+/// How often a packet's way through a hook ended so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutcomeCount {
+    pub hook: &'static str,
+    pub outcome: &'static str,
+    pub packets: u64,
+}
+
+/// What a Service port has carried, all CPUs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    pub new_flows: u64,
+    pub packets: u64,
+    pub bytes: u64,
+    pub reply_packets: u64,
+    pub reply_bytes: u64,
+}
+
+/// Reads the counters; one that cannot be read counts as zero.
+pub struct Counters<'a>(pub &'a Tables);
+
+impl Counters<'_> {
+    /// Every outcome of both hooks, zeros too.
+    pub fn outcomes(&self) -> Vec<OutcomeCount> {
+        Hook::ALL
+            .iter()
+            .flat_map(|hook| Outcome::ALL.iter().map(|outcome| self.outcome(*hook, *outcome)))
+            .collect()
+    }
+
+    fn outcome(&self, hook: Hook, outcome: Outcome) -> OutcomeCount {
+        let index = hook as u32 * Outcome::COUNT + outcome as u32;
+        let packets = self.0.outcomes.get(&index, 0).map_or(0, |cpus| cpus.iter().sum());
+        OutcomeCount { hook: hook.as_str(), outcome: outcome.as_str(), packets }
+    }
+
+    /// The traffic of a Service port.
+    pub fn traffic(&self, service: u32) -> Traffic {
+        let Ok(cpus) = self.0.traffic.get(&service, 0) else { return Traffic::default() };
+        cpus.iter().fold(Traffic::default(), |sum, cpu: &ServiceTraffic| Traffic {
+            new_flows: sum.new_flows + cpu.new_flows,
+            packets: sum.packets + cpu.packets,
+            bytes: sum.bytes + cpu.bytes,
+            reply_packets: sum.reply_packets + cpu.reply_packets,
+            reply_bytes: sum.reply_bytes + cpu.reply_bytes,
+        })
+    }
+
+    /// The traffic of each of these Service ports.
+    pub fn traffic_of(&self, services: impl Iterator<Item = u32>) -> BTreeMap<u32, Traffic> {
+        services.map(|id| (id, self.traffic(id))).collect()
+    }
+}

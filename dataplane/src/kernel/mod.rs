@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's side of the agent: the only code that talks to BPF.
+//!
+//! Everything is pinned ([`pins`]), so the kernel's state outlives the agent, and the agent and the
+//! command line find it the same way: by path. `programs` loads the object and attaches it, `tables`
+//! reads and writes the maps, `store` is the planner's view of those maps.
+
+pub mod convert;
+mod counters;
+mod family;
+mod pins;
+mod programs;
+mod store;
+mod sweep;
+mod tables;
+
+pub use counters::{Counters, OutcomeCount, Traffic};
+pub use family::HostFamily;
+pub use pins::{Pins, PinsError, is_bpf};
+pub use programs::{AttachError, Attachment, LoadError, Programs, Sizes, attached, detach};
+pub use store::KernelMaps;
+pub use sweep::Sweeper;
+pub use tables::{FamilyTables, OpenError, Tables};

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The programs: loaded once per agent start, attached to devices, replaced without a gap.
+//!
+//! Kernels from 6.6 on have TCX links, which are pinned and updated atomically. Before, the programs
+//! are clsact filters with a priority and handle of their own, which the kernel keeps by itself.
+
+use std::fs;
+use std::io;
+use std::mem;
+use std::path::Path;
+
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use dataplane_common::Hook;
+
+use super::pins::{Pins, PinsError};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
+
+/// Where our clsact filter stands among others, and which of that priority it is. A CNI's own
+/// filters usually have priority 1; ours must see a packet first.
+const PRIORITY: u16 = 1;
+const HANDLE: TcHandle = TcHandle::new(0, 0x5348);
+
+/// How many entries the maps have room for.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Sizes {
+    /// Flow entries per address family; a flow takes two, a masqueraded one four
+    #[arg(long, default_value_t = 262_144)]
+    pub max_flows: u32,
+    /// Backends per address family, counted per Service port
+    #[arg(long, default_value_t = 262_144)]
+    pub max_backends: u32,
+    /// Frontends (address, port and protocol) per address family
+    #[arg(long, default_value_t = 65_536)]
+    pub max_frontends: u32,
+    /// Service ports
+    #[arg(long, default_value_t = 65_536)]
+    pub max_services: u32,
+}
+
+/// The loaded programs.
+pub struct Programs {
+    ebpf: Ebpf,
+    pins: Pins,
+    tcx: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("this shunt was built without its kernel programs: build it with `cargo xtask build`")]
+    NoObject,
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    #[error("cannot load the maps and programs: {0}: `shunt check` tells what this machine lacks")]
+    Object(#[from] EbpfError),
+    #[error("the kernel refused program {name}: {source}")]
+    Program { name: &'static str, source: ProgramError },
+    #[error("the object has no TC program {name}")]
+    Missing { name: &'static str },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    #[error("cannot attach to {hook} of device {device}: {source}", hook = hook.as_str())]
+    Attach { device: String, hook: Hook, source: ProgramError },
+    #[error("cannot add a clsact qdisc to device {device}: {source}")]
+    Qdisc { device: String, source: io::Error },
+    #[error("cannot pin the link of {hook} of device {device}: {reason}", hook = hook.as_str())]
+    Pin { device: String, hook: Hook, reason: String },
+}
+
+/// A device to attach to.
+#[derive(Clone, Debug)]
+pub struct Attachment<'a> {
+    pub device: &'a str,
+    pub ifindex: u32,
+    /// Its packets begin with an Ethernet header.
+    pub ethernet: bool,
+}
+
+const NAMES: [&str; 4] = ["ingress", "egress", "ingress_l3", "egress_l3"];
+
+impl Programs {
+    /// Loads the object; maps that are pinned already are used as they are.
+    pub fn load(pins: &Pins, sizes: &Sizes) -> Result<Self, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        pins.prepare()?;
+        let sets = sizes.max_backends / 8 + sizes.max_services * 2;
+        let mut loader = EbpfLoader::new();
+        loader
+            .default_map_pin_directory(pins.maps())
+            .verifier_log_level(VerifierLogLevel::empty())
+            .map_max_entries("sets", sets)
+            .map_max_entries("services", sizes.max_services)
+            .map_max_entries("traffic", sizes.max_services);
+        for (flows, addresses, frontends, backends) in [
+            ("flows4", "addresses4", "frontends4", "backends4"),
+            ("flows6", "addresses6", "frontends6", "backends6"),
+        ] {
+            loader
+                .map_max_entries(flows, sizes.max_flows)
+                .map_max_entries(addresses, sizes.max_frontends)
+                .map_max_entries(frontends, sizes.max_frontends)
+                .map_max_entries(backends, sizes.max_backends);
+        }
+        let mut ebpf = loader.load(OBJECT)?;
+        for name in NAMES {
+            let program = classifier(&mut ebpf, name).ok_or(LoadError::Missing { name })?;
+            program.load().map_err(|source| LoadError::Program { name, source })?;
+        }
+        Ok(Self { ebpf, pins: pins.clone(), tcx: has_tcx() })
+    }
+
+    /// One of the loaded programs, for tests that run it.
+    pub fn program(&mut self, name: &str) -> Option<&mut SchedClassifier> {
+        classifier(&mut self.ebpf, name)
+    }
+
+    /// Attaches both programs to a device. What an earlier agent attached is replaced atomically.
+    pub fn attach(&mut self, to: &Attachment<'_>) -> Result<(), AttachError> {
+        for hook in Hook::ALL {
+            if self.tcx {
+                self.attach_link(to, hook)?;
+            } else {
+                self.attach_filter(to, hook)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_link(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
+        let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
+        let path = self.pins.link(to.ifindex, hook);
+        let pinned = PinnedLink::from_pin(&path).ok();
+        let program = self.for_device(to, hook)?;
+        // A link whose device is gone can be updated no more: another device has that number now.
+        if let Some(link) = pinned
+            && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
+            && let Ok(id) = program.attach_to_link(link)
+        {
+            // The pin keeps the link; ours would keep it alive past the pin's removal.
+            drop(program.take_link(id));
+            return Ok(());
+        }
+        let _ = fs::remove_file(&path);
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(to.device, attach_type(hook), options).map_err(failed)?;
+        let link = program.take_link(id).map_err(failed)?;
+        let pin = |reason: String| AttachError::Pin { device: to.device.to_owned(), hook, reason };
+        let link = FdLink::try_from(link).map_err(|error| pin(error.to_string()))?;
+        link.pin(&path).map_err(|error| pin(error.to_string()))?;
+        Ok(())
+    }
+
+    fn attach_filter(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
+        // Netlink's refusal mostly says that there is one already; if not, attaching tells.
+        if let Err(error) = qdisc_add_clsact(to.device)
+            && !matches!(error, TcError::NetlinkError(_))
+        {
+            let source = io::Error::other(error);
+            return Err(AttachError::Qdisc { device: to.device.to_owned(), source });
+        }
+        let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
+        let existing = filter(to.device, hook).map_err(|error| failed(error.into()))?;
+        let program = self.for_device(to, hook)?;
+        let id = match program.attach_to_link(existing) {
+            Ok(id) => id,
+            Err(_) => {
+                let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+                program
+                    .attach_with_options(to.device, attach_type(hook), TcAttachOptions::Netlink(options))
+                    .map_err(failed)?
+            }
+        };
+        // The filter is to stay when the agent goes; dropping the link would take it away.
+        mem::forget(program.take_link(id).map_err(failed)?);
+        Ok(())
+    }
+
+    fn for_device(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<&mut SchedClassifier, AttachError> {
+        let name = match (hook, to.ethernet) {
+            (Hook::Ingress, true) => "ingress",
+            (Hook::Egress, true) => "egress",
+            (Hook::Ingress, false) => "ingress_l3",
+            (Hook::Egress, false) => "egress_l3",
+        };
+        classifier(&mut self.ebpf, name).ok_or_else(|| AttachError::Pin {
+            device: to.device.to_owned(),
+            hook,
+            reason: format!("the object has no program {name}"),
+        })
+    }
+}
+
+/// Detaches from a device whatever was attached there.
+pub fn detach(pins: &Pins, device: &str, ifindex: u32) -> Result<(), AttachError> {
+    for hook in Hook::ALL {
+        let path = pins.link(ifindex, hook);
+        if path.exists() {
+            // The last reference to a TCX link is its pin: the program is detached with it.
+            fs::remove_file(&path).map_err(|error| AttachError::Pin {
+                device: device.to_owned(),
+                hook,
+                reason: error.to_string(),
+            })?;
+        } else if !has_tcx() {
+            remove_filter(device, hook);
+        }
+    }
+    Ok(())
+}
+
+/// The interface indices that links are pinned for.
+pub fn attached(pins: &Pins) -> Vec<u32> {
+    let mut indices: Vec<u32> = fs::read_dir(pins.links())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| index_of(&entry.path()))
+        .collect();
+    indices.sort_unstable();
+    indices.dedup();
+    indices
+}
+
+/// Whether this kernel has TCX links.
+pub(crate) fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
+}
+
+fn index_of(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut SchedClassifier> {
+    ebpf.program_mut(name)?.try_into().ok()
+}
+
+fn attach_type(hook: Hook) -> TcAttachType {
+    match hook {
+        Hook::Ingress => TcAttachType::Ingress,
+        Hook::Egress => TcAttachType::Egress,
+    }
+}
+
+fn filter(device: &str, hook: Hook) -> io::Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(device, attach_type(hook), PRIORITY, HANDLE, None)
+}
+
+fn remove_filter(device: &str, hook: Hook) {
+    // Dropping the link detaches the filter, if there is one of ours.
+    if let Ok(link) = filter(device, hook) {
+        drop(link);
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The planner's view of the maps: its ops written, its state read back.
+//!
+//! Per change: one system call per op (a set of more than [`SET_CHUNK`] backends: one per chunk).
+
+use std::collections::BTreeMap;
+use std::io;
+
+use aya::Pod;
+use aya::maps::{HashMap, MapData, MapError};
+use dataplane_common as common;
+use dataplane_common::{AddressFlags, SET_CHUNK, SetKey};
+
+use super::convert::{from_frontend, to_backend, to_flags, to_frontend, to_key};
+use super::family::HostFamily;
+use super::programs::Sizes;
+use super::tables::{FamilyTables, Tables};
+use crate::model::{FrontendKey, Protocol, ServicePortName};
+use crate::plan::{
+    self, Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId, SetId,
+};
+
+/// The kernel's maps as [`Maps`].
+pub struct KernelMaps {
+    tables: Tables,
+    sizes: Sizes,
+}
+
+impl KernelMaps {
+    pub fn new(tables: Tables, sizes: Sizes) -> Self {
+        Self { tables, sizes }
+    }
+}
+
+impl Maps for KernelMaps {
+    fn capacity(&self) -> Capacity {
+        let sizes = &self.sizes;
+        let bound = |map, flag, entries: u32| Bound { map, flag, highest_id: entries.saturating_sub(1) };
+        Capacity {
+            services: bound("services", "--max-services", sizes.max_services),
+            backends4: bound("backends4", "--max-backends", self.tables.v4.backends.len()),
+            backends6: bound("backends6", "--max-backends", self.tables.v6.backends.len()),
+        }
+    }
+
+    fn load(&self) -> Result<KernelState, MapsError> {
+        let mut state = KernelState::default();
+        self.load_services(&mut state)?;
+        let sets = self.load_sets()?;
+        self.tables.v4.load(&mut state)?;
+        self.tables.v6.load(&mut state)?;
+        attribute_sets(&mut state, sets);
+        Ok(state)
+    }
+
+    fn apply(&mut self, op: &Op) -> Result<(), MapsError> {
+        let tables = &mut self.tables;
+        match op {
+            Op::PutService { id, name } => put_service(&mut tables.services, *id, name, &self.sizes),
+            Op::DeleteService { id } => remove("services", &mut tables.services, &id.0),
+            Op::PutSet { id, members } => put_set(&mut tables.sets, *id, members),
+            Op::DeleteSet { id, members } => delete_set(&mut tables.sets, *id, members.len()),
+            Op::PutBackend { backend, .. } if backend.addr.is_ipv4() => tables.v4.apply(op, &self.sizes),
+            Op::PutBackend { .. } => tables.v6.apply(op, &self.sizes),
+            Op::DeleteBackend { id } if id.family == crate::model::Family::V4 => tables.v4.apply(op, &self.sizes),
+            Op::DeleteBackend { .. } => tables.v6.apply(op, &self.sizes),
+            Op::PutFrontend { key, .. } | Op::DeleteFrontend { key } if key.addr.is_ipv4() => {
+                tables.v4.apply(op, &self.sizes)
+            }
+            Op::PutAddress { addr, .. } | Op::DeleteAddress { addr } if addr.is_ipv4() => {
+                tables.v4.apply(op, &self.sizes)
+            }
+            Op::PutFrontend { .. } | Op::DeleteFrontend { .. } | Op::PutAddress { .. } | Op::DeleteAddress { .. } => {
+                tables.v6.apply(op, &self.sizes)
+            }
+        }
+    }
+}
+
+impl KernelMaps {
+    fn load_services(&self, state: &mut KernelState) -> Result<(), MapsError> {
+        for entry in self.tables.services.iter() {
+            let (id, name) = entry.map_err(|error| system("services", "read", error))?;
+            // A protocol or name that is none: some name nothing will claim, so that it is removed.
+            let protocol = Protocol::from_number(name.protocol).unwrap_or(Protocol::Sctp);
+            let name = ServicePortName::from_label(name.name().unwrap_or_default(), protocol);
+            state.services.insert(ServiceId(id), name);
+        }
+        Ok(())
+    }
+
+    /// All sets, their chunks joined, the numbers of their backends not yet of any family.
+    fn load_sets(&self) -> Result<BTreeMap<SetId, Vec<u32>>, MapsError> {
+        let mut chunks: BTreeMap<(u32, u32), common::SetChunk> = BTreeMap::new();
+        for entry in self.tables.sets.iter() {
+            let (key, chunk) = entry.map_err(|error| system("sets", "read", error))?;
+            chunks.insert((key.set.0, key.chunk), chunk);
+        }
+        let mut sets: BTreeMap<SetId, Vec<u32>> = BTreeMap::new();
+        for ((set, _), chunk) in chunks {
+            let members = chunk.iter().map(|id| id.0).take_while(|id| *id != 0);
+            sets.entry(SetId(set)).or_default().extend(members);
+        }
+        Ok(sets)
+    }
+}
+
+/// A set is of the family of the frontends that name it; one that none names may be of either.
+fn attribute_sets(state: &mut KernelState, sets: BTreeMap<SetId, Vec<u32>>) {
+    let mut families = BTreeMap::new();
+    for (key, value) in &state.frontends {
+        for scope in [value.internal, value.external] {
+            families.insert(scope.set.id, crate::model::Family::of(key.addr));
+        }
+    }
+    for (id, members) in sets {
+        let family = families.get(&id).copied().unwrap_or(crate::model::Family::V4);
+        let members = members.into_iter().map(|index| BackendId { family, index }).collect();
+        state.sets.insert(id, members);
+    }
+}
+
+impl<F: HostFamily> FamilyTables<F>
+where
+    F::Addr: Pod,
+{
+    fn load(&self, state: &mut KernelState) -> Result<(), MapsError> {
+        for entry in self.addresses.iter() {
+            let (addr, flags) = entry.map_err(|error| system("addresses", "read", error))?;
+            let flags = plan::AddressFlags {
+                vip: flags.has(AddressFlags::VIP),
+                node: flags.has(AddressFlags::NODE),
+            };
+            state.addresses.insert(F::to_ip(addr), flags);
+        }
+        for entry in self.frontends.iter() {
+            let (key, value) = entry.map_err(|error| system("frontends", "read", error))?;
+            let protocol = Protocol::from_number(key.protocol).unwrap_or(Protocol::Sctp);
+            let key = FrontendKey { addr: F::to_ip(key.addr), port: key.port.get(), protocol };
+            state.frontends.insert(key, from_frontend(&value));
+        }
+        self.load_backends(state)
+    }
+
+    /// Reads the slots up to the end of the array: any of them may be taken.
+    fn load_backends(&self, state: &mut KernelState) -> Result<(), MapsError> {
+        if state.services.is_empty() {
+            return Ok(());
+        }
+        for (index, slot) in self.backends.iter().enumerate() {
+            let backend = slot.map_err(|error| system("backends", "read", error))?;
+            let alive = match backend.state() {
+                common::BackendState::Gone => continue,
+                common::BackendState::Alive => BackendState::Alive,
+                common::BackendState::Draining => BackendState::Draining,
+            };
+            let id = BackendId { family: F::MODEL, index: index as u32 };
+            let backend = Backend {
+                addr: F::to_ip(backend.addr),
+                port: backend.port.get(),
+                service: ServiceId(backend.service.0),
+                state: alive,
+                local: backend.is_local(),
+            };
+            state.backends.insert(id, backend);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, op: &Op, sizes: &Sizes) -> Result<(), MapsError> {
+        let frontends = Bound { map: "frontends", flag: "--max-frontends", highest_id: sizes.max_frontends };
+        let addresses = Bound { map: "addresses", flag: "--max-frontends", highest_id: sizes.max_frontends };
+        match op {
+            Op::PutFrontend { key, value } => {
+                let Some(key) = to_key::<F>(key) else { return Ok(()) };
+                insert(frontends, &mut self.frontends, &key, &to_frontend(value))
+            }
+            Op::DeleteFrontend { key } => match to_key::<F>(key) {
+                Some(key) => remove("frontends", &mut self.frontends, &key),
+                None => Ok(()),
+            },
+            Op::PutAddress { addr, flags } => match F::from_ip(*addr) {
+                Some(addr) => insert(addresses, &mut self.addresses, &addr, &to_flags(*flags)),
+                None => Ok(()),
+            },
+            Op::DeleteAddress { addr } => match F::from_ip(*addr) {
+                Some(addr) => remove("addresses", &mut self.addresses, &addr),
+                None => Ok(()),
+            },
+            Op::PutBackend { id, backend } => match to_backend::<F>(backend) {
+                Some(backend) => self.set_backend(id.index, backend),
+                None => Ok(()),
+            },
+            Op::DeleteBackend { id } => self.set_backend(id.index, common::Backend::default()),
+            Op::PutService { .. } | Op::DeleteService { .. } | Op::PutSet { .. } | Op::DeleteSet { .. } => Ok(()),
+        }
+    }
+
+    fn set_backend(&mut self, index: u32, backend: common::Backend<F>) -> Result<(), MapsError> {
+        self.backends.set(index, backend, 0).map_err(|error| system("backends", "write", error))
+    }
+}
+
+fn put_service(
+    services: &mut HashMap<MapData, u32, common::ServiceName>,
+    id: ServiceId,
+    name: &ServicePortName,
+    sizes: &Sizes,
+) -> Result<(), MapsError> {
+    let bound = Bound { map: "services", flag: "--max-services", highest_id: sizes.max_services };
+    let label = name.label();
+    match common::ServiceName::new(&label, name.protocol.number()) {
+        Some(name) => insert(bound, services, &id.0, &name),
+        None => Err(MapsError::System {
+            map: "services",
+            action: "write",
+            source: io::Error::new(io::ErrorKind::InvalidInput, format!("the name {label} is too long")),
+        }),
+    }
+}
+
+fn put_set(
+    sets: &mut HashMap<MapData, SetKey, common::SetChunk>,
+    id: SetId,
+    members: &[BackendId],
+) -> Result<(), MapsError> {
+    let bound = Bound { map: "sets", flag: "--max-backends", highest_id: 0 };
+    for (number, members) in members.chunks(SET_CHUNK as usize).enumerate() {
+        let mut chunk = common::SetChunk::default();
+        for (slot, member) in chunk.iter_mut().zip(members) {
+            slot.0 = member.index;
+        }
+        insert(bound, sets, &SetKey { set: common::SetId(id.0), chunk: number as u32 }, &chunk)?;
+    }
+    Ok(())
+}
+
+fn delete_set(
+    sets: &mut HashMap<MapData, SetKey, common::SetChunk>,
+    id: SetId,
+    size: usize,
+) -> Result<(), MapsError> {
+    for chunk in 0..size.div_ceil(SET_CHUNK as usize) {
+        remove("sets", sets, &SetKey { set: common::SetId(id.0), chunk: chunk as u32 })?;
+    }
+    Ok(())
+}
+
+fn insert<K: Pod, V: Pod>(
+    bound: Bound,
+    map: &mut HashMap<MapData, K, V>,
+    key: &K,
+    value: &V,
+) -> Result<(), MapsError> {
+    map.insert(key, value, 0).map_err(|error| match system(bound.map, "write", error) {
+        MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::E2BIG) => bound.into(),
+        error => error,
+    })
+}
+
+/// That there was nothing to remove is as good.
+fn remove<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>, key: &K) -> Result<(), MapsError> {
+    match map.remove(key) {
+        Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
+        Err(error) => match system(name, "write", error) {
+            MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+fn system(map: &'static str, action: &'static str, error: MapError) -> MapsError {
+    let source = match error {
+        MapError::SyscallError(error) => error.io_error,
+        MapError::IoError(error) => error,
+        other => io::Error::other(other),
+    };
+    MapsError::System { map, action, source }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Taking expired flows out of the table, in slices, on a thread of its own.
+//!
+//! Nothing depends on it: an expired entry is seen to be so by the packet that meets it. It keeps
+//! the table from filling with flows that no packet will ever meet again, and knows how full it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use aya::Pod;
+use dataplane_common::{FlowKey, Protocol, Tick};
+use nix::time::{ClockId, clock_gettime};
+
+use super::family::HostFamily;
+use super::pins::Pins;
+use super::tables::{FamilyTables, OpenError, Tables};
+
+/// Entries looked at in one go: about two milliseconds of one CPU.
+const SLICE: usize = 2_000;
+/// Between slices: a sweep takes at most a fifth of one CPU while it lasts.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Between sweeps: about the shortest life a flow has.
+const REST: Duration = Duration::from_secs(10);
+
+/// Sweeps for as long as the process lives.
+#[derive(Clone, Debug, Default)]
+pub struct Sweeper {
+    live: Arc<AtomicU64>,
+}
+
+impl Sweeper {
+    /// Starts the thread. Not before the first lists are in: flows of Services that an agent has
+    /// yet to hear of are none of its business.
+    pub fn spawn(pins: &Pins) -> Result<Self, OpenError> {
+        let (read, mut write) = (Tables::open(pins)?, Tables::open(pins)?);
+        let sweeper = Self::default();
+        let live = Arc::clone(&sweeper.live);
+        thread::spawn(move || {
+            loop {
+                let count = sweep(&read.v4, &mut write.v4) + sweep(&read.v6, &mut write.v6);
+                live.store(count, Ordering::Relaxed);
+                thread::sleep(REST);
+            }
+        });
+        Ok(sweeper)
+    }
+
+    /// How many entries the last sweep left.
+    pub fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+}
+
+/// The kernel programs' clock.
+fn now() -> Tick {
+    let nanoseconds = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
+    });
+    Tick::from_nanoseconds(nanoseconds)
+}
+
+/// One walk over a table; how many entries stay.
+fn sweep<F: HostFamily>(read: &FamilyTables<F>, write: &mut FamilyTables<F>) -> u64
+where
+    F::Addr: Pod,
+{
+    let mut live = 0;
+    let mut doomed = None;
+    for (count, key) in read.flows.keys().map_while(Result::ok).enumerate() {
+        // Only now, with the walk beyond it: from a key that is gone it would start again.
+        if let Some(key) = doomed.take() {
+            remove_expired(write, &key);
+        }
+        match read.flows.get(&key, 0) {
+            Ok(value) if value.is_expired(Protocol(key.protocol), now()) => doomed = Some(key),
+            Ok(_) => live += 1,
+            Err(_) => {}
+        }
+        if count % SLICE == SLICE - 1 {
+            thread::sleep(PAUSE);
+        }
+    }
+    if let Some(key) = doomed {
+        remove_expired(write, &key);
+    }
+    live
+}
+
+/// Removes an entry unless a packet has used it meanwhile. Its partner is as old, and will be met.
+fn remove_expired<F: HostFamily>(write: &mut FamilyTables<F>, key: &FlowKey<F>)
+where
+    F::Addr: Pod,
+{
+    if let Ok(value) = write.flows.get(key, 0)
+        && value.is_expired(Protocol(key.protocol), now())
+    {
+        // The kernel may have been quicker.
+        let _ = write.flows.remove(key);
+    }
+}

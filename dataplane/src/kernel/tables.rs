@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The pinned maps, typed.
+
+use std::path::PathBuf;
+
+use aya::Pod;
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use dataplane_common::{
+    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue, ServiceName, ServiceTraffic,
+    SetChunk, SetKey, V4, V6,
+};
+
+use super::family::HostFamily;
+use super::pins::Pins;
+
+/// The maps of one family.
+pub struct FamilyTables<F: HostFamily>
+where
+    F::Addr: Pod,
+{
+    pub flows: HashMap<MapData, FlowKey<F>, FlowValue<F>>,
+    pub addresses: HashMap<MapData, F::Addr, AddressFlags>,
+    pub frontends: HashMap<MapData, FrontendKey<F>, FrontendValue>,
+    pub backends: Array<MapData, Backend<F>>,
+}
+
+/// All maps of a node.
+pub struct Tables {
+    pub v4: FamilyTables<V4>,
+    pub v6: FamilyTables<V6>,
+    pub sets: HashMap<MapData, SetKey, SetChunk>,
+    pub services: HashMap<MapData, u32, ServiceName>,
+    pub devices: HashMap<MapData, u32, Device>,
+    pub config: Array<MapData, Config>,
+    pub outcomes: PerCpuArray<MapData, u64>,
+    pub traffic: PerCpuArray<MapData, ServiceTraffic>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the map at {}: {source}: is an agent of this version installed?", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    source: MapError,
+}
+
+impl Tables {
+    /// Opens the maps that an agent has pinned.
+    pub fn open(pins: &Pins) -> Result<Self, OpenError> {
+        Ok(Self {
+            v4: FamilyTables::open(pins)?,
+            v6: FamilyTables::open(pins)?,
+            sets: open(pins, "sets")?,
+            services: open(pins, "services")?,
+            devices: open(pins, "devices")?,
+            config: open(pins, "config")?,
+            outcomes: open(pins, "outcomes")?,
+            traffic: open(pins, "traffic")?,
+        })
+    }
+}
+
+impl<F: HostFamily> FamilyTables<F>
+where
+    F::Addr: Pod,
+{
+    fn open(pins: &Pins) -> Result<Self, OpenError> {
+        let name = |stem: &str| format!("{stem}{}", F::SUFFIX);
+        Ok(Self {
+            flows: open(pins, &name("flows"))?,
+            addresses: open(pins, &name("addresses"))?,
+            frontends: open(pins, &name("frontends"))?,
+            backends: open(pins, &name("backends"))?,
+        })
+    }
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<M, OpenError> {
+    let path = pins.map(name);
+    MapData::from_pin(&path)
+        .and_then(Map::from_map_data)
+        .and_then(M::try_from)
+        .map_err(|source| OpenError { path, source })
+}
