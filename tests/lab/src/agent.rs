@@ -2,13 +2,12 @@
 //! The real agent, run in a node's namespace, and the other verbs of its binary.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use crate::error::{Doing, Error, Result};
+use crate::http;
 use crate::node::Node;
 use crate::process::Process;
 use crate::wait;
@@ -168,37 +167,7 @@ impl Agent {
     }
 
     /// A GET to the admin address, from inside the node.
-    pub fn get(&self, path: &str) -> Result<HttpAnswer> {
-        self.node.netns().run(|| http_get(ADMIN, path))?
+    pub fn get(&self, path: &str) -> Result<http::Answer> {
+        self.node.netns().run(|| http::get(ADMIN, path))?
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpAnswer {
-    pub status: u16,
-    pub body: String,
-}
-
-/// HTTP/1.0 asks for the plain body and then the end of the connection: nothing to parse but the status.
-fn http_get(address: SocketAddr, path: &str) -> Result<HttpAnswer> {
-    let doing = || format!("GET {path} at {address}");
-    let patience = Duration::from_secs(5);
-    let mut stream = TcpStream::connect_timeout(&address, patience).doing(doing)?;
-    stream.set_read_timeout(Some(patience)).doing(doing)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").doing(doing)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).doing(doing)?;
-    let malformed = |why: &str| Error::Malformed {
-        doing: doing(),
-        what: "the answer".to_owned(),
-        why: why.to_owned(),
-    };
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| malformed("it has no head"))?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok(HttpAnswer {
-        status: status.ok_or_else(|| malformed("it has no status"))?,
-        body: body.to_owned(),
-    })
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lab::folder::LabFolder;
 use lab::programs::{self, Program};
-use lab::{Error, Result, clean, demo, process, reaper};
+use lab::{Error, Lab, Result, Wiring, clean, demo, process, reaper};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -25,6 +25,9 @@ enum Verb {
     Demo(demo::Options),
     /// Removes a kept lab, or without an id all that is left of labs whose owner is gone.
     Clean { id: Option<String> },
+    /// Holds an empty lab until killed.
+    #[command(hide = true)]
+    Hold,
     /// A program of a pod.
     #[command(subcommand, hide = true)]
     Pod(Program),
@@ -67,6 +70,7 @@ fn run(verb: Verb) -> Result<()> {
             println!("removed {} dead lab(s) {}", removed.len(), removed.join(" "));
             Ok(())
         }
+        Verb::Hold => hold(),
         Verb::Pod(program) => programs::run(program),
         Verb::Exec {
             netns,
@@ -75,6 +79,14 @@ fn run(verb: Verb) -> Result<()> {
             command,
         } => process::exec(&netns, resolv_conf.as_deref().zip(nsswitch.as_deref()), &command),
         Verb::Reap { lab } => reaper::watch(&find(&lab)?),
+    }
+}
+
+fn hold() -> Result<()> {
+    let lab = Lab::new(Wiring::Ptp)?;
+    println!("{}", lab.folder().root().display());
+    loop {
+        std::thread::park();
     }
 }
 

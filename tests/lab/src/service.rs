@@ -89,6 +89,12 @@ impl ServiceSpec {
         }
     }
 
+    /// Uses these addresses as the VIP.
+    #[must_use]
+    pub fn at(self, vip: Ips) -> Self {
+        Self { vip, ..self }
+    }
+
     #[must_use]
     pub fn port(mut self, protocol: Protocol, port: u16, target: u16) -> Self {
         self.ports.push(Port {

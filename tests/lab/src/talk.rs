@@ -170,11 +170,19 @@ pub struct Udp {
 impl Udp {
     pub fn ask(&self, question: &str) -> Result<Answer> {
         let server = self.server;
-        let doing = || format!("asking {server} over UDP");
-        self.socket.send(question.as_bytes()).doing(doing)?;
-        let mut buffer = [0; 2048];
-        let length = self.socket.recv(&mut buffer).doing(doing)?;
-        understand(buffer.get(..length).unwrap_or_default(), server)
+        let answer = self
+            .exchange(question.as_bytes())
+            .doing(|| format!("asking {server} over UDP"))?;
+        understand(&answer, server)
+    }
+
+    /// Sends a datagram and takes the next one that comes.
+    pub fn exchange(&self, datagram: &[u8]) -> io::Result<Vec<u8>> {
+        self.socket.send(datagram)?;
+        let mut buffer = vec![0; 4096];
+        let length = self.socket.recv(&mut buffer)?;
+        buffer.truncate(length);
+        Ok(buffer)
     }
 }
 

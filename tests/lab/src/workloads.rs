@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Doing, Error, Result};
+use crate::http;
 use crate::pod::Pod;
 use crate::process::Process;
 use crate::programs::bulk::{self, Receipt, Way};
+use crate::programs::httpd::Page;
 use crate::programs::load::Counts;
 use crate::wait;
 
@@ -57,6 +59,17 @@ impl Pod {
             let runtime = runtime.doing(|| "starting a runtime".to_owned())?;
             runtime.block_on(bulk::transfer(server, way, bytes))
         })?
+    }
+
+    /// Asks for a page over a connection of its own.
+    pub fn fetch(&self, server: SocketAddr) -> Result<(Page, http::Answer)> {
+        let answer = self.netns().run(|| http::get(server, "/"))??;
+        let page = serde_json::from_str(&answer.body).map_err(|error| Error::Malformed {
+            doing: format!("fetching from {server}"),
+            what: format!("{:?}", answer.body),
+            why: error.to_string(),
+        })?;
+        Ok((page, answer))
     }
 
     /// Starts a client for `server` (name and port); more options as the `load` program has them.

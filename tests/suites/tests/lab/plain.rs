@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lab itself, without Shunt: what fails here is not Shunt's fault.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use lab::binaries::Binaries;
 use lab::capture::Capture;
+use lab::lookup::Found;
 use lab::offload::Offloads;
 use lab::programs::bulk::Way;
-use lab::{Family, Lab, Wiring};
+use lab::service::{Protocol, ServiceSpec};
+use lab::workloads::none_failed;
+use lab::{Family, Lab, Wiring, wait};
 
 #[test]
 #[ignore = "needs root"]
@@ -41,6 +49,69 @@ fn a_lab_leaves_nothing_behind() {
     assert!(!folder.exists());
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(folder.to_str().unwrap()), "{mounts}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_lab_is_removed_when_its_owner_is_killed() {
+    let binaries = Binaries::find().unwrap();
+    let mut owner = Command::new(&binaries.lab)
+        .arg("hold")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(owner.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let folder = Path::new(line.trim_end());
+    assert!(folder.exists());
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    wait::until("the reaper", || {
+        if folder.exists() {
+            Err("still there".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_pod_finds_a_server_by_name_and_counts_its_answers() {
+    let lab = Lab::new(Wiring::Bridge).unwrap();
+    let dns = lab.node(2).pod("dns").unwrap();
+    let web = lab.node(1).pod("web").unwrap();
+    let client = lab.node(1).pod("client").unwrap();
+    dns.serve_dns().unwrap();
+    web.serve_http(80, "v1").unwrap();
+    lab.service(ServiceSpec::new("web").at(web.ips()).port(Protocol::Tcp, 80, 80))
+        .unwrap();
+    client.use_dns(dns.ip(Family::V4)).unwrap();
+
+    let mut load = client.load("web:80", &["--rate", "500"]).unwrap();
+    load.wait_for(50).unwrap();
+    let counts = load.stop().unwrap();
+
+    none_failed(&counts).unwrap();
+    assert_eq!(counts.by_pod.get("web"), Some(&counts.sent));
+    for over in Protocol::ALL {
+        let ask = |name| {
+            client
+                .talk()
+                .look_up(dns.at(Family::V4, 53), name, Family::V6, over)
+                .unwrap()
+        };
+        assert_eq!(
+            ask("web.default.svc.cluster.local."),
+            Found::Addresses(vec![web.ip(Family::V6)])
+        );
+        assert_eq!(ask("nothing.default.svc.cluster.local."), Found::NoSuchName);
+    }
 }
 
 #[test]
