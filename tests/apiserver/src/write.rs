@@ -132,7 +132,7 @@ fn commit(
 ) -> Result<Arc<Object>, Status> {
     admit(key.resource, &mut value, earlier, &taken(store, &OnceCell::new()))?;
     if call.options.dry_run {
-        return Ok(Arc::new(Object::new(key, store.revision(), value)?));
+        return Ok(store.draft(&key, value, now)?);
     }
     Ok(store.put(key, value, now)?)
 }
