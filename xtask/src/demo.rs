@@ -10,7 +10,7 @@ use crate::{build, command};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leaves the nodes up until Enter is pressed, to look around in them.
+    /// Leaves the nodes up and tells how to enter them.
     #[arg(long)]
     keep: bool,
     /// Joins each node's pods by a bridge instead of routing between veths.
