@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The real agent, run in a node's namespace, and the other verbs of its binary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -69,6 +72,23 @@ impl Node {
             .command(shunt, arguments)
             .output()
             .doing(|| format!("running shunt in {}", self.name()))
+    }
+
+    /// Every pinned object with its inode, which an object made anew does not share.
+    #[must_use]
+    pub fn pins(&self) -> BTreeMap<PathBuf, u64> {
+        let mut pins = BTreeMap::new();
+        let mut folders = vec![self.bpf_root()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => drop(pins.insert(entry.path(), metadata.ino())),
+                    Err(_) => {}
+                }
+            }
+        }
+        pins
     }
 
     /// As [`Self::shunt`], for its output; an error exit is an error.

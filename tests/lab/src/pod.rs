@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::addresses::{Family, Ips};
@@ -108,6 +108,17 @@ impl Pod {
     #[must_use]
     pub fn ready(&self) -> Endpoint {
         Endpoint::ready(self)
+    }
+
+    /// What to type for a shell in the pod.
+    #[must_use]
+    pub fn shell_command(&self) -> String {
+        let command = self.inner.place.command(Path::new("sh"), None::<&str>);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Uses this name server, with the search list of namespace `default`.
