@@ -182,8 +182,8 @@ impl Agent {
     #[must_use]
     pub fn end_of_log(&self) -> String {
         let log = self.log();
-        let lines: Vec<_> = log.lines().rev().take(5).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+        let lines: Vec<_> = log.lines().rev().take(8).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// A GET to the admin address, from inside the node.

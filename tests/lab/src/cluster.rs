@@ -167,6 +167,26 @@ impl Lab {
         Ok(())
     }
 
+    /// What the kernels hold and the agents said last: printed when a test fails.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let agents = self.lock_agents();
+        let log = |node: &Node| {
+            let agent = agents.iter().find(|agent| agent.node_name() == node.name());
+            agent.map_or_else(|| "no agent".to_owned(), Agent::end_of_log)
+        };
+        let verb = |node: &Node, verb| node.shunt_text(&[verb]).unwrap_or_else(|error| error.to_string());
+        let of_node = |node: &Node| {
+            let (status, services) = (verb(node, "status"), verb(node, "services"));
+            format!(
+                "--- {}\n{status}\n{services}\nagent: {}\n",
+                node.name(),
+                log(node)
+            )
+        };
+        self.nodes.iter().map(of_node).collect()
+    }
+
     fn lock_agents(&self) -> std::sync::MutexGuard<'_, Vec<Agent>> {
         self.agents
             .lock()
@@ -177,6 +197,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let Some(reaper) = self.reaper.take() else { return };
+        if std::thread::panicking() {
+            eprintln!("{}", self.report());
+        }
         self.lock_agents().clear();
         self.nodes.iter().for_each(Node::forget_pods);
         // Node and pod handles that outlive the lab hold open files only. A failure here shows as a folder

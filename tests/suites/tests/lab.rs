@@ -1,7 +1,58 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The real agent and its kernel programs on a cluster of namespaces, judged from the pods.
 //!
-//! Every test makes its own cluster, so they run in any order and side by side.
+//! Every test makes its own clusters, so they run in any order and side by side.
 
+#[path = "lab/agent.rs"]
+mod agent;
+#[path = "lab/bulk.rs"]
+mod bulk;
+#[path = "lab/collisions.rs"]
+mod collisions;
+#[path = "lab/endpoints.rs"]
+mod endpoints;
 #[path = "lab/plain.rs"]
 mod plain;
+#[path = "lab/refusal.rs"]
+mod refusal;
+#[path = "lab/routing.rs"]
+mod routing;
+#[path = "lab/steady.rs"]
+mod steady;
+#[path = "lab/untouched.rs"]
+mod untouched;
+
+use lab::service::{Endpoint, ServiceSpec};
+use lab::{Lab, Pod, Service, Wiring};
+
+/// One cluster of each wiring, agents ready. A failed test prints the last one named, and its state.
+fn clusters() -> impl Iterator<Item = Lab> {
+    Wiring::ALL.into_iter().map(|wiring| {
+        println!("on {wiring} wiring");
+        Lab::with_agents(wiring).unwrap()
+    })
+}
+
+/// A pod on node `n` that answers on port 8080.
+fn echo_pod(lab: &Lab, n: usize, name: &str) -> Pod {
+    let pod = lab.node(n).pod(name).unwrap();
+    pod.serve_echo(8080).unwrap();
+    pod
+}
+
+/// A Service, port 80 of TCP and UDP, that leads to port 8080 of these pods, in force on return.
+fn service(lab: &Lab, name: &str, pods: &[&Pod]) -> Service {
+    let service = lab.service(ServiceSpec::new(name).tcp_and_udp(80, 8080)).unwrap();
+    lead(
+        lab,
+        &service,
+        &pods.iter().map(|pod| pod.ready()).collect::<Vec<_>>(),
+    );
+    service
+}
+
+/// Replaces the endpoints, in force on return.
+fn lead(lab: &Lab, service: &Service, endpoints: &[Endpoint]) {
+    service.lead_to(endpoints).unwrap();
+    lab.settle().unwrap();
+}

@@ -15,7 +15,7 @@ pub(super) fn play(stage: &mut Stage, screen: &Screen) -> Result<u64> {
     let mut fresh = stage
         .client
         .load("my-httpd:80", &["--rate", "250", "--family", "v4"])?;
-    let mut open = stage.other_client.load(
+    let open = stage.other_client.load(
         "my-httpd:80",
         &["--rate", "100", "--keep-alive", "--family", "v4"],
     )?;

@@ -52,7 +52,7 @@ fn scale_up(stage: &mut Stage, load: &mut Load, screen: &Screen) -> Result<()> {
 /// connections, and is stopped.
 fn rolling_update(stage: &mut Stage, load: &mut Load, screen: &Screen) -> Result<()> {
     let before = load.counts()?;
-    for old in std::mem::take(&mut stage.replicas.clone()) {
+    for old in stage.replicas.clone() {
         let new = stage.start_pod("v2")?;
         stage.replicas.push(new);
         stage.lead_to_replicas()?;

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The agent dies, comes back, is told to go; traffic does not notice.
+
+use std::collections::BTreeMap;
+
+use lab::agent::Agent;
+use lab::{Family, Lab, Node, Wiring};
+
+use crate::steady::Steady;
+use crate::{clusters, echo_pod, lead, service};
+
+#[test]
+#[ignore = "needs root"]
+fn no_reply_is_lost_when_agents_are_killed_and_started_again() {
+    for lab in clusters() {
+        let client = lab.node(1).pod("client").unwrap();
+        let servers = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];
+        let service = service(&lab, "web", &[&servers[0], &servers[1]]);
+        let pins: Vec<_> = lab.nodes().iter().map(Node::pins).collect();
+        let steady = Steady::start(&client, &service);
+
+        on_all_agents(&lab, Agent::kill9);
+        steady.go_on(100);
+        on_all_agents(&lab, Agent::restart);
+        steady.go_on(100);
+
+        steady.stop_without_a_loss();
+        let after: Vec<_> = lab.nodes().iter().map(Node::pins).collect();
+        assert_eq!(pins, after, "a new agent adopts what is there");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_agent_told_to_end_leaves_traffic_flowing() {
+    for lab in clusters() {
+        let client = lab.node(1).pod("client").unwrap();
+        let server = echo_pod(&lab, 2, "server");
+        let service = service(&lab, "web", &[&server]);
+        let steady = Steady::start(&client, &service);
+
+        on_all_agents(&lab, Agent::terminate);
+        steady.go_on(100);
+
+        steady.stop_without_a_loss();
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn changes_made_while_no_agent_runs_are_in_force_once_one_runs_again() {
+    for lab in clusters() {
+        let client = lab.node(1).pod("client").unwrap();
+        let (old, new) = (echo_pod(&lab, 1, "old"), echo_pod(&lab, 2, "new"));
+        let changed = service(&lab, "changed", &[&old]);
+        let deleted = service(&lab, "deleted", &[&old]);
+        on_all_agents(&lab, Agent::kill9);
+
+        changed.lead_to(&[new.ready()]).unwrap();
+        deleted.delete().unwrap();
+        let later = echo_pod(&lab, 1, "later");
+        let created = lab
+            .service(lab::service::ServiceSpec::new("created").tcp_and_udp(80, 8080))
+            .unwrap();
+        created.lead_to(&[later.ready()]).unwrap();
+        on_all_agents(&lab, Agent::restart);
+        lab.settle().unwrap();
+
+        for family in Family::ALL {
+            assert_eq!(
+                client.talk().ask_tcp(changed.at(family, 80), "x").unwrap().pod,
+                "new"
+            );
+            assert_eq!(
+                client.talk().ask_udp(created.at(family, 80), "x").unwrap().pod,
+                "later"
+            );
+            assert!(client.talk().ask_tcp(deleted.at(family, 80), "x").is_err());
+            // A pod that came while no agent was there is a client like any other.
+            assert_eq!(
+                later.talk().ask_tcp(changed.at(family, 80), "x").unwrap().pod,
+                "new"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn pods_that_come_and_go_are_served_and_forgotten() {
+    for lab in clusters() {
+        let server = echo_pod(&lab, 2, "server");
+        let service = service(&lab, "web", &[&server]);
+        for round in 0..5 {
+            let client = lab.node(1).pod(&format!("client{round}")).unwrap();
+            lab.settle().unwrap();
+            for family in Family::ALL {
+                assert_eq!(
+                    client.talk().ask_tcp(service.at(family, 80), "x").unwrap().pod,
+                    "server"
+                );
+            }
+            client.delete().unwrap();
+        }
+        lead(&lab, &service, &[]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn cleanup_leaves_a_node_as_it_was_before_the_first_agent() {
+    for wiring in Wiring::ALL {
+        println!("on {wiring} wiring");
+        let lab = Lab::new(wiring).unwrap();
+        let client = lab.node(1).pod("client").unwrap();
+        let server = echo_pod(&lab, 2, "server");
+        let before = settings(&lab);
+        lab.start_agents().unwrap();
+        let service = service(&lab, "web", &[&server]);
+        client.talk().ask_tcp(service.at(Family::V4, 80), "x").unwrap();
+
+        on_all_agents(&lab, Agent::terminate);
+        for node in lab.nodes() {
+            node.shunt_text(&["cleanup"]).unwrap();
+            assert_eq!(node.pins(), BTreeMap::new(), "{}", node.name());
+        }
+
+        assert!(
+            client.talk().ask_tcp(service.at(Family::V4, 80), "x").is_err(),
+            "the VIP still works"
+        );
+        assert_eq!(settings(&lab), before);
+        assert_eq!(
+            client
+                .talk()
+                .ask_tcp(server.at(Family::V4, 8080), "x")
+                .unwrap()
+                .pod,
+            "server"
+        );
+    }
+}
+
+fn on_all_agents(lab: &Lab, work: impl Fn(&mut Agent) -> lab::Result<()>) {
+    for node in lab.nodes() {
+        lab.agent(node.number().into(), &work).unwrap();
+    }
+}
+
+/// All of a node's settings that an agent may have a reason to touch.
+fn settings(lab: &Lab) -> BTreeMap<String, String> {
+    let devices = |node: &Node| {
+        node.netns()
+            .configure(async |network| network.devices().await)
+            .unwrap()
+    };
+    let mut settings = BTreeMap::new();
+    for node in lab.nodes() {
+        let of_devices = devices(node)
+            .into_iter()
+            .chain(["all".to_owned(), "default".to_owned()]);
+        for device in of_devices {
+            for name in [
+                "send_redirects",
+                "rp_filter",
+                "accept_local",
+                "route_localnet",
+                "forwarding",
+            ] {
+                let key = format!("ipv4/conf/{device}/{name}");
+                let value = node.netns().read_sysctl(&key).unwrap();
+                settings.insert(format!("{} {key}", node.name()), value);
+            }
+        }
+        let ports = node.netns().read_sysctl("ipv4/ip_local_reserved_ports").unwrap();
+        settings.insert(format!("{} reserved ports", node.name()), ports);
+    }
+    settings
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Different conversations of a client that look the same behind the VIP: same client port, same pod.
+
+use std::net::SocketAddr;
+
+use lab::{Family, Lab, Pod};
+
+use crate::{clusters, echo_pod, service};
+
+/// The source port that everything in a test shares.
+const PORT: u16 = 41_000;
+
+#[test]
+#[ignore = "needs root"]
+fn a_source_port_can_be_used_directly_after_a_vip_connection_closed() {
+    for_both_places(|_, client, server, vip, family| {
+        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
+        for _ in 0..3 {
+            talk.tcp(vip).unwrap().ask("by VIP").unwrap();
+            let answer = talk.ask_tcp(direct, "directly").unwrap();
+            assert_eq!(
+                answer.client,
+                client.at(family, PORT),
+                "a direct connection is not ours to touch"
+            );
+            talk.ask_udp(vip, "by VIP").unwrap();
+            let (_, from) = talk.ask_udp_unconnected(direct, "directly").unwrap();
+            assert_eq!(from, direct);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_source_port_can_be_used_directly_while_a_vip_connection_is_open() {
+    for_both_places(|_, client, server, vip, family| {
+        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
+        let mut by_vip = talk.tcp(vip).unwrap();
+        by_vip.ask("one").unwrap();
+        let mut directly = talk.tcp(direct).unwrap();
+        for _ in 0..3 {
+            assert_eq!(directly.ask("directly").unwrap().heard, "directly");
+            assert_eq!(by_vip.ask("by VIP").unwrap().heard, "by VIP");
+        }
+        assert_eq!(directly.stream().peer_addr().unwrap(), direct);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_source_port_can_be_used_for_a_vip_after_a_direct_connection_closed() {
+    for_both_places(|_, client, server, vip, family| {
+        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
+        for _ in 0..3 {
+            talk.ask_tcp(direct, "directly").unwrap();
+            talk.ask_tcp(vip, "by VIP").unwrap();
+            talk.ask_udp(direct, "directly").unwrap();
+            let (_, from) = talk.ask_udp_unconnected(vip, "by VIP").unwrap();
+            assert_eq!(from, vip);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_source_port_can_be_used_for_a_vip_while_a_direct_connection_is_open() {
+    for_both_places(|_, client, server, vip, family| {
+        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
+        let mut directly = talk.tcp(direct).unwrap();
+        directly.ask("one").unwrap();
+        let mut by_vip = talk.tcp(vip).unwrap();
+        for _ in 0..3 {
+            assert_eq!(by_vip.ask("by VIP").unwrap().heard, "by VIP");
+            assert_eq!(directly.ask("directly").unwrap().heard, "directly");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn one_source_port_talks_to_two_vips_of_one_pod_at_once() {
+    for_both_places(|lab, client, server, vip, family| {
+        let other = service(lab, &format!("other-{}", server.name()), &[server]).at(family, 80);
+        let talk = client.talk_from(PORT);
+        let mut open = [talk.tcp(vip).unwrap(), talk.tcp(other).unwrap()];
+        for question in ["one", "two", "three"] {
+            for conversation in &mut open {
+                assert_eq!(conversation.ask(question).unwrap().heard, question);
+            }
+        }
+        for _ in 0..3 {
+            for wanted in [vip, other] {
+                let (_, from) = talk.ask_udp_unconnected(wanted, "udp").unwrap();
+                assert_eq!(from, wanted);
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn short_connections_by_vip_and_directly_from_few_source_ports_all_work() {
+    for lab in clusters() {
+        let client = lab.node(1).pod("client").unwrap();
+        let pods = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];
+        let services = [
+            service(&lab, "one", &[&pods[0], &pods[1]]),
+            service(&lab, "two", &[&pods[0], &pods[1]]),
+        ];
+        for family in Family::ALL {
+            let vips = services.each_ref().map(|service| service.at(family, 80));
+            let direct = pods.each_ref().map(|pod| pod.at(family, 8080));
+            let failures: Vec<_> = (0..1500_usize)
+                .filter_map(|n| churn(&client, n, vips, direct))
+                .collect();
+            assert!(
+                failures.is_empty(),
+                "{family}: {} failed, first {:?}",
+                failures.len(),
+                failures.first()
+            );
+        }
+    }
+}
+
+/// One short connection; `None` if all was well.
+fn churn(client: &Pod, n: usize, vips: [SocketAddr; 2], direct: [SocketAddr; 2]) -> Option<String> {
+    let port = 42_000 + u16::try_from(n * 7 % 5).unwrap();
+    // A fixed but irregular order of VIPs and pods.
+    let targets = [
+        vips[0], direct[0], vips[1], direct[1], vips[0], vips[1], direct[0],
+    ];
+    let target = targets[n * n % 7];
+    let talk = || {
+        let mut conversation = client.talk_from(port).tcp(target)?;
+        let answer = conversation.ask("x")?;
+        conversation.reset()?;
+        Ok::<_, lab::Error>(answer)
+    };
+    match talk() {
+        Ok(answer) if vips.contains(&target) || answer.client.port() == port => None,
+        Ok(answer) => Some(format!(
+            "{n}: {target} from {port} was seen from {}",
+            answer.client
+        )),
+        Err(error) => Some(format!("{n}: {target} from {port}: {error}")),
+    }
+}
+
+/// Tries a pair of client and server on one node and on two, over both families, with the Service's VIP.
+fn for_both_places(test: impl Fn(&Lab, &Pod, &Pod, SocketAddr, Family)) {
+    for lab in clusters() {
+        for node in [1, 2] {
+            for family in Family::ALL {
+                println!("server on node {node}, {family}");
+                let name = format!("{}-{node}", family.to_string().to_lowercase());
+                let client = lab.node(1).pod(&format!("client-{name}")).unwrap();
+                let server = echo_pod(&lab, node, &format!("server-{name}"));
+                let vip = service(&lab, &name, &[&server]).at(family, 80);
+                test(&lab, &client, &server, vip, family);
+            }
+        }
+    }
+}
