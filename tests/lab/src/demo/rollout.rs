@@ -12,7 +12,7 @@ use super::expect;
 use super::screen::{Screen, Tone};
 use super::stage::Stage;
 
-const WIDTHS: [usize; 3] = [34, 8, 6];
+const WIDTHS: [usize; 3] = [36, 8, 6];
 
 /// Returns the number of requests made.
 pub(super) fn play(stage: &mut Stage, screen: &Screen) -> Result<u64> {
