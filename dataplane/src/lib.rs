@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shunt's agent: from the Kubernetes API to the kernel's tables.
 
+pub mod admin;
+pub mod agent;
 pub mod compile;
 pub mod index;
+pub mod kernel;
+pub mod metrics;
 pub mod model;
 pub mod plan;
-pub mod kernel;
+pub mod watch;

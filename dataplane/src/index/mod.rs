@@ -127,8 +127,13 @@ impl Index {
         &self.node_addresses
     }
 
-    pub fn refusals(&mut self) -> &mut Refusals {
-        &mut self.refusals
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Refusals that came or went since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.refusals.take_news()
     }
 
     /// What a Service should have in the kernel: nothing, if there is no such Service.

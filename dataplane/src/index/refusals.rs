@@ -41,7 +41,7 @@ impl Refusals {
         self.reasons.is_empty()
     }
 
-    pub fn take_news(&mut self) -> Vec<News> {
+    pub(super) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
     }
 

@@ -56,8 +56,8 @@ pub enum Reason {
         endpoints: usize,
         limit: usize,
     },
-    #[error("is also defined in {winner}, which is used")]
-    DefinedTwice { winner: String },
+    #[error("{object} is also defined in {winner}, which is used")]
+    DefinedTwice { object: String, winner: String },
     #[error("and {0} more reasons like these")]
     More(usize),
 }

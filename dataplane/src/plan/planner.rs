@@ -81,6 +81,10 @@ impl Planner {
         self.mirror = Mirror::of(state);
     }
 
+    pub fn node_addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.node_addresses
+    }
+
     pub fn set_node_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
         self.stale_addresses
             .extend(self.node_addresses.symmetric_difference(&addresses));

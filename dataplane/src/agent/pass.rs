@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One pass: compile what is dirty, plan, write.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use tokio::task::yield_now;
+use tokio::time::Instant;
+use tracing::{debug, error, info};
+
+use super::{Agent, Backoff};
+use crate::compile::Compiled;
+use crate::model::ServiceName;
+use crate::plan::{Maps, MapsError, Plan, Planner};
+
+/// Writes between two chances for the other tasks of this thread (a few hundred microseconds).
+const WRITES_AT_A_TIME: usize = 256;
+
+impl<M: Maps> Agent<M> {
+    /// Brings the kernel in step with the index. After a failure the kernel is read again before everything is
+    /// planned anew, after a while; Services that change meanwhile do not wait for that.
+    pub(super) async fn pass(&mut self) {
+        let start = Instant::now();
+        self.change = None;
+        let triggers = self.index.take_triggers();
+        let failures = if self.resync_at.is_some_and(|at| at <= start) {
+            self.resync().await
+        } else {
+            self.follow().await
+        };
+        if failures.is_empty() && self.resync_at.is_none() {
+            self.in_step(&triggers);
+        } else if !failures.is_empty() {
+            self.out_of_step(failures);
+        }
+        self.reports.metrics.synced(start.elapsed());
+        self.count_entries();
+        self.tell_refusals();
+        self.publish();
+    }
+
+    /// Reads the kernel and plans everything.
+    async fn resync(&mut self) -> Vec<MapsError> {
+        let state = match self.maps.load() {
+            Ok(state) => state,
+            Err(failure) => return vec![failure],
+        };
+        let planner = match self.planner.take() {
+            Some(mut planner) => {
+                planner.readopt(state);
+                self.planner.insert(planner)
+            }
+            None => self.planner.insert(Planner::adopt(state, self.maps.capacity())),
+        };
+        planner.set_node_addresses(self.index.node_addresses().clone());
+        self.index.mark_all_dirty();
+        let wanted = self.compile_dirty();
+        let Some(planner) = &mut self.planner else {
+            return Vec::new();
+        };
+        let plan = planner.plan_everything(&wanted);
+        info!(
+            services = wanted.len(),
+            ops = plan.ops.len(),
+            "the whole kernel is compared"
+        );
+        drop(wanted);
+        self.resync_at = None;
+        self.carry_out(plan).await
+    }
+
+    /// Plans what is dirty.
+    async fn follow(&mut self) -> Vec<MapsError> {
+        if self.planner.is_none() {
+            return Vec::new();
+        }
+        let wanted = self.compile_dirty();
+        let Some(planner) = &mut self.planner else {
+            return Vec::new();
+        };
+        if planner.node_addresses() != self.index.node_addresses() {
+            planner.set_node_addresses(self.index.node_addresses().clone());
+        }
+        let plan = planner.plan(&wanted);
+        debug!(
+            services = wanted.len(),
+            ops = plan.ops.len(),
+            "changed services are compared"
+        );
+        self.carry_out(plan).await
+    }
+
+    fn compile_dirty(&mut self) -> BTreeMap<ServiceName, Compiled> {
+        let dirty = self.index.take_dirty();
+        self.reports.metrics.compiles.inc_by(dirty.len() as u64);
+        dirty
+            .into_iter()
+            .map(|name| (name.clone(), self.index.compile(&name)))
+            .collect()
+    }
+
+    async fn carry_out(&mut self, plan: Plan) -> Vec<MapsError> {
+        let mut failures: Vec<MapsError> = Vec::new();
+        for shortage in plan.shortages {
+            self.reports.metrics.op_failed(shortage.bound.map);
+            error!(service = %shortage.port, map = shortage.bound.map, "not all backends fit");
+            failures.push(shortage.bound.into());
+        }
+        for (count, op) in plan.ops.iter().enumerate() {
+            if count % WRITES_AT_A_TIME == WRITES_AT_A_TIME - 1 {
+                self.reports.heartbeat.beat();
+                yield_now().await;
+            }
+            let Some(planner) = &mut self.planner else { break };
+            if !planner.admits(op) {
+                self.reports.metrics.ops_held_back.inc();
+                debug!(%op, "held back");
+                continue;
+            }
+            match self.maps.apply(op) {
+                Ok(()) => {
+                    planner.applied(op);
+                    self.reports.metrics.op_applied(op);
+                    debug!(%op, "applied");
+                }
+                Err(failure) => {
+                    self.reports.metrics.op_failed(failure.map());
+                    debug!(%op, %failure, "failed");
+                    failures.push(failure);
+                }
+            }
+        }
+        failures
+    }
+
+    fn in_step(&mut self, triggers: &[SystemTime]) {
+        let metrics = &self.reports.metrics;
+        metrics.in_step.set(1);
+        let waiting = std::mem::take(&mut self.waiting);
+        // The first lists are old news.
+        if std::mem::replace(&mut self.was_in_step, true) {
+            let now = Instant::now();
+            for received in waiting {
+                metrics
+                    .network_programming
+                    .observe((now - received).as_secs_f64());
+            }
+            for elapsed in triggers.iter().filter_map(|at| at.elapsed().ok()) {
+                metrics
+                    .kubeproxy_network_programming
+                    .observe(elapsed.as_secs_f64());
+            }
+        }
+        self.backoff = Backoff::default();
+        self.failures.clear();
+        self.out_of_step = None;
+    }
+
+    fn out_of_step(&mut self, failures: Vec<MapsError>) {
+        // Full maps fail by the thousand and all alike.
+        let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+        for failure in failures {
+            *counted.entry(failure.to_string()).or_default() += 1;
+        }
+        let retry_after = self.backoff.next();
+        for (failure, times) in &counted {
+            error!(times, %failure, ?retry_after, "the kernel is not in step");
+        }
+        self.failures = counted.into_keys().collect();
+        self.resync_at = Some(Instant::now() + retry_after);
+        self.reports.metrics.in_step.set(0);
+        self.out_of_step
+            .get_or_insert_with(|| self.reports.ready.register_task("kernel in step"));
+    }
+
+    fn count_entries(&self) {
+        let Some(planner) = &self.planner else { return };
+        let kernel = planner.kernel();
+        let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+        self.reports.metrics.services.set(count(kernel.services.len()));
+        self.reports.metrics.backends.set(count(kernel.backends.len()));
+        self.reports.metrics.frontends.set(count(kernel.frontends.len()));
+    }
+}

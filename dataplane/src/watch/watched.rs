@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kinds of objects that are watched, and how each of them becomes an event.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+
+use crate::index::door::{Door, name_of};
+use crate::index::{Change, Event, Seen};
+use crate::model::{Kind, NamespacedName, Node, Service, Slice};
+
+pub(super) trait Watched:
+    Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+    const KIND: Kind;
+    const NAMESPACED: bool;
+    type Model: Send;
+
+    fn admit(&self, door: &Door) -> Seen<Self::Model>;
+    fn event(change: Change<Self::Model>) -> Event;
+
+    fn name(&self) -> NamespacedName {
+        name_of(self.meta(), Self::NAMESPACED)
+    }
+}
+
+impl Watched for core::Service {
+    const KIND: Kind = Kind::Service;
+    const NAMESPACED: bool = true;
+    type Model = Service;
+
+    fn admit(&self, door: &Door) -> Seen<Service> {
+        door.service(self)
+    }
+
+    fn event(change: Change<Service>) -> Event {
+        Event::Services(change)
+    }
+}
+
+impl Watched for discovery::EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlice;
+    const NAMESPACED: bool = true;
+    type Model = Slice;
+
+    fn admit(&self, door: &Door) -> Seen<Slice> {
+        door.slice(self)
+    }
+
+    fn event(change: Change<Slice>) -> Event {
+        Event::Slices(change)
+    }
+}
+
+impl Watched for core::Node {
+    const KIND: Kind = Kind::Node;
+    const NAMESPACED: bool = false;
+    type Model = Node;
+
+    fn admit(&self, door: &Door) -> Seen<Node> {
+        door.node(self)
+    }
+
+    fn event(change: Change<Node>) -> Event {
+        Event::Nodes(change)
+    }
+}
