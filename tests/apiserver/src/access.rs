@@ -23,6 +23,14 @@ impl User {
             Self::Agent => "system:serviceaccount:kube-system:shunt",
         }
     }
+
+    /// The group it is in; the administrator's may do everything on any server.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Admin => "system:masters",
+            Self::Agent => "system:serviceaccounts",
+        }
+    }
 }
 
 /// What users are known by.

@@ -320,14 +320,11 @@ impl Drop for Fixture {
 
 fn issue(authority: &Authority) -> Result<(Credentials, Vec<(User, Login)>), rcgen::Error> {
     let (mut credentials, mut logins) = (Credentials::default(), Vec::new());
-    for (user, group) in [
-        (User::Admin, "system:masters"),
-        (User::Agent, "system:serviceaccounts"),
-    ] {
+    for user in [User::Admin, User::Agent] {
         let token = token()?;
         credentials.set_token(user, &token);
         logins.push((user, Login::Token(token)));
-        let pair: Pair = authority.client(user.name(), group)?;
+        let pair: Pair = authority.client(user.name(), user.group())?;
         credentials.add_certificate(user, &pair.der);
         logins.push((user, Login::Certificate(pair)));
     }

@@ -3,7 +3,8 @@
 //!
 //! [`Fixture`] is the server with a handle to seed it, to change its objects, to make it fail and to ask
 //! what clients asked of it. It runs on threads of its own, so it works from synchronous tests and from
-//! any runtime. `shunt-apiserver` is the same for a person with kubectl.
+//! any runtime. [`Cluster`] is the fixture or a real server behind one handle. `shunt-apiserver` is the
+//! fixture for a person with kubectl.
 //!
 //! The parts that decide anything are pure: [`store`] (objects, history, lists, watch cursors),
 //! [`selector`], [`patch`], [`admission`], [`write`](mod@write), [`fault`], [`streams`], [`access`]. The HTTP side only
@@ -15,6 +16,7 @@ pub mod admin;
 pub mod admission;
 pub mod bulk;
 pub mod call;
+mod cluster;
 pub mod fault;
 mod fixture;
 mod http;
@@ -25,6 +27,8 @@ pub mod object;
 pub mod options;
 pub mod patch;
 pub mod pki;
+pub mod proxy;
+pub mod real;
 pub mod resource;
 pub mod selector;
 mod shared;
@@ -37,6 +41,7 @@ pub mod write;
 
 pub use access::{Access, User};
 pub use call::Verb;
+pub use cluster::{Cluster, ClusterError};
 pub use fault::{Fault, Garble, Rule};
 pub use fixture::{Fixture, StartError};
 pub use journal::{Counts, Request};

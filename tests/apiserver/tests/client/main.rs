@@ -10,6 +10,7 @@
 mod history;
 mod listing;
 mod login;
+mod network;
 mod outages;
 mod streaming;
 mod trouble;
