@@ -16,6 +16,9 @@ pub struct Rule {
     /// Only requests for this resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
+    /// How many requests it lets pass first: the first page of a list, say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip: u32,
     /// How many requests it meets before it is spent; forever if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
@@ -68,6 +71,7 @@ impl Rule {
         Self {
             verb: None,
             resource: None,
+            skip: 0,
             times: None,
             fault,
         }
@@ -91,6 +95,12 @@ impl Rule {
         }
     }
 
+    /// Lets `skip` requests pass first.
+    #[must_use]
+    pub fn after(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+
     /// Only the next `times` requests that it meets.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
@@ -103,6 +113,11 @@ impl Rule {
     fn meets(&self, verb: Verb, resource: Resource) -> bool {
         self.verb.is_none_or(|v| v == verb) && self.resource.is_none_or(|r| r == resource)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The moment in a request at which a fault strikes.
@@ -151,8 +166,12 @@ impl Faults {
 
     /// What strikes this request at this moment; uses up one time of the rule.
     pub fn strike(&mut self, moment: Moment, verb: Verb, resource: Resource) -> Option<Fault> {
-        let met = |rule: &Rule| rule.fault.moment() == moment && rule.meets(verb, resource);
-        let at = self.0.iter().position(met)?;
+        let at = self.0.iter_mut().position(|rule| {
+            let met = rule.fault.moment() == moment && rule.meets(verb, resource);
+            let passed = met && rule.skip > 0;
+            rule.skip -= u32::from(passed);
+            met && !passed
+        })?;
         let rule = self.0.get_mut(at)?;
         let fault = rule.fault.clone();
         match rule.times.as_mut() {
@@ -201,6 +220,15 @@ mod tests {
         let mut strike = || faults.strike(Moment::Arrival, Verb::Get, Resource::Nodes);
         assert_eq!((strike(), strike(), strike()), (Some(BUSY), Some(BUSY), None));
         assert!(faults.rules().is_empty());
+    }
+
+    #[test]
+    fn a_rule_lets_some_requests_pass_first() {
+        let mut faults = Faults::default();
+        faults.add(Rule::always(BUSY).on(Verb::List).after(1).times(1));
+        assert_eq!(faults.strike(Moment::Arrival, Verb::Get, Resource::Nodes), None);
+        let mut strike = || faults.strike(Moment::Arrival, Verb::List, Resource::Nodes);
+        assert_eq!((strike(), strike(), strike()), (None, Some(BUSY), None));
     }
 
     #[test]

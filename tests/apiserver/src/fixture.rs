@@ -293,6 +293,11 @@ impl Fixture {
         lock(&self.shared.journal).open_watches(resource)
     }
 
+    /// How many bookmarks were sent on watches of this resource.
+    pub fn bookmarks(&self, resource: Resource) -> u64 {
+        lock(&self.shared.journal).bookmarks(resource)
+    }
+
     /// How many requests were answered with 401.
     pub fn unauthorized(&self) -> u64 {
         lock(&self.shared.journal).unauthorized()

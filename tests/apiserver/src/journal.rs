@@ -40,6 +40,7 @@ pub struct Journal {
     requests: VecDeque<Request>,
     counts: BTreeMap<(Resource, Verb), u64>,
     open: BTreeMap<Resource, u64>,
+    bookmarks: BTreeMap<Resource, u64>,
     unauthorized: u64,
 }
 
@@ -50,6 +51,8 @@ pub struct Counts {
     pub requests: BTreeMap<Resource, BTreeMap<Verb, u64>>,
     /// Watches open now.
     pub open_watches: BTreeMap<Resource, u64>,
+    /// Bookmarks sent.
+    pub bookmarks: BTreeMap<Resource, u64>,
     /// Requests refused with 401.
     pub unauthorized: u64,
 }
@@ -91,6 +94,16 @@ impl Journal {
         }
     }
 
+    /// Notes a bookmark that was sent.
+    pub fn bookmark_sent(&mut self, resource: Resource) {
+        *self.bookmarks.entry(resource).or_default() += 1;
+    }
+
+    /// How many bookmarks were sent on watches of `resource`.
+    pub fn bookmarks(&self, resource: Resource) -> u64 {
+        self.bookmarks.get(&resource).copied().unwrap_or_default()
+    }
+
     /// The requests kept, oldest first.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter()
@@ -120,6 +133,7 @@ impl Journal {
         Counts {
             requests,
             open_watches: self.open.clone(),
+            bookmarks: self.bookmarks.clone(),
             unauthorized: self.unauthorized,
         }
     }

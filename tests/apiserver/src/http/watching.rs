@@ -223,7 +223,9 @@ impl Watch {
             mark
         };
         self.frames.push(event("BOOKMARK", &mark).as_bytes());
-        self.flush().await
+        self.flush().await?;
+        lock(&self.ticket.shared.journal).bookmark_sent(self.ticket.resource);
+        Ok(())
     }
 
     /// A last bookmark, as a real server sends one before it times a watch out.
