@@ -6,25 +6,29 @@ use std::path::PathBuf;
 use crate::command;
 use crate::workspace::Workspace;
 
-/// The release programs.
+/// The programs of one build.
 pub(crate) struct Programs {
     pub(crate) shunt: PathBuf,
     pub(crate) lab: PathBuf,
 }
 
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Programs> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// With overflow checks and assertions, and there already once the unit tests have run: for tests.
+    Debug,
+    /// For everything else.
+    Release,
+}
+
+pub(crate) fn run(workspace: &Workspace, profile: Profile) -> anyhow::Result<Programs> {
     let mut build = workspace.cargo();
-    build.args([
-        "build",
-        "--release",
-        "--package",
-        "dataplane",
-        "--package",
-        "lab",
-        "--bins",
-    ]);
+    build.args(["build", "--package", "dataplane", "--package", "lab", "--bins"]);
+    build.args((profile == Profile::Release).then_some("--release"));
     command::show(&mut build)?;
-    let folder = workspace.target().join("release");
+    let folder = workspace.target().join(match profile {
+        Profile::Debug => "debug",
+        Profile::Release => "release",
+    });
     Ok(Programs {
         shunt: folder.join("shunt"),
         lab: folder.join("shunt-lab"),

@@ -21,7 +21,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> anyhow::Result<()> {
     tools.require()?;
     let root = Root::interactive()?;
-    let programs = build::run(workspace)?;
+    let programs = build::run(workspace, build::Profile::Release)?;
     let mut demo = root.command(&programs.lab);
     demo.arg("demo").arg("--shunt").arg(&programs.shunt);
     demo.args(options.keep.then_some("--keep"))

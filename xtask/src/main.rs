@@ -60,7 +60,7 @@ fn run(verb: &Verb, workspace: &Workspace) -> anyhow::Result<()> {
     let tools = setup::run(workspace);
     match verb {
         Verb::Setup => tools.require(),
-        Verb::Build => build::run(workspace).map(|_| ()),
+        Verb::Build => build::run(workspace, build::Profile::Release).map(|_| ()),
         Verb::Test(options) => test::run(workspace, &tools, options),
         Verb::Demo(options) => demo::run(workspace, &tools, options),
         Verb::Gen(options) => generate::run(workspace, options),

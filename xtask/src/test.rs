@@ -113,7 +113,7 @@ fn ready(tools: &Tools) -> Result<Root, String> {
 
 /// A root tier is a test target of `suites` whose tests are `#[ignore = "needs root"]`.
 fn as_root(workspace: &Workspace, target: &str, root: Root) -> anyhow::Result<()> {
-    let programs = build::run(workspace)?;
+    let programs = build::run(workspace, build::Profile::Debug)?;
     let mut test = workspace.cargo();
     test.args(["test", "--package", "suites", "--test", target, "--no-fail-fast"])
         .env("SHUNT_BIN", &programs.shunt)
