@@ -16,10 +16,6 @@ use std::process::{Command, ExitCode, Stdio};
 const TARGET: &str = "bpfel-unknown-none";
 const OBJECT: &str = "shunt.bpf.o";
 const SKIP: &str = "SHUNT_SKIP_EBPF";
-/// A packet's header starts at no round address: without this LLVM feature, every u32 is read as four bytes.
-const MISALIGNED: &str = "allows-misaligned-mem-access";
-/// rustc does not know that feature and says so, at every build; LLVM does.
-const MISALIGNED_WARNING: &str = "unknown and unstable feature specified";
 /// What decides the object: a change in any of these builds it again.
 const SOURCES: [&str; 6] = [
     "dataplane-common/src",
@@ -136,18 +132,10 @@ impl Tools {
         }
         let output = cargo.output().map_err(|error| format!("run cargo: {error}"))?;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let diagnostics = stderr
-            .split("\n\n")
-            .filter(|block| !block.contains(MISALIGNED_WARNING));
         if !output.status.success() {
-            return Err(format!(
-                "cargo {}\n{}",
-                output.status,
-                diagnostics.collect::<Vec<_>>().join("\n\n")
-            )
-            .into());
+            return Err(format!("cargo {}\n{stderr}", output.status).into());
         }
-        for line in diagnostics.flat_map(str::lines) {
+        for line in stderr.lines() {
             println!("cargo::warning={line}");
         }
         let messages = String::from_utf8_lossy(&output.stdout);
@@ -167,7 +155,6 @@ impl Tools {
             "-Clink-arg=--btf".to_owned(),
             // 32-bit registers and jumps. Every kernel we run on (5.15 and later) has them.
             "-Ctarget-cpu=v3".to_owned(),
-            format!("-Ctarget-feature=+{MISALIGNED}"),
         ]
         .join("\u{1f}"))
     }

@@ -7,7 +7,7 @@
 
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
-use crate::headers::{Headers, Segment};
+use crate::headers::Segment;
 use crate::masquerade;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
@@ -16,6 +16,7 @@ use crate::rewrite::rewrite;
 use crate::service::BackendState;
 use crate::state::{State, Tick};
 use crate::tables::{Direction, Insert, Tables};
+use crate::work::Work;
 
 /// How far beyond the SYN an answer may acknowledge: data sent with the SYN (TCP Fast Open).
 const MAX_FAST_OPEN: u32 = 0xffff;
@@ -33,14 +34,27 @@ pub(crate) enum Why {
     Contested,
 }
 
+impl Why {
+    /// What the packet that starts the flow is counted as.
+    #[inline(always)]
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::First | Self::Contested => Outcome::NewFlow,
+            Self::Closed => Outcome::Reopened,
+            Self::BackendGone => Outcome::Resteered,
+        }
+    }
+}
+
 /// Translates a packet of a known flow. `Err`: the flow is over and its entries are gone.
 #[inline(always)]
 pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
     packet: &mut P,
     tables: &T,
-    headers: &Headers<F>,
+    work: &mut Work<F>,
     entry: Entry<'_, F>,
 ) -> Result<Outcome, Why> {
+    let headers = &work.headers;
     let key = &headers.key;
     let value = entry.get();
     let now = tables.now();
@@ -52,24 +66,24 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
     let awaits_reply = is_reply && !value.state.has(State::REPLIED);
     if headers.is_tcp() {
         if awaits_reply || headers.segment.is_event() {
-            match tcp_event(tables, &headers.segment, key, entry) {
+            match tcp_event(tables, work, entry) {
                 Event::Ours => {}
                 Event::Foreign => return Ok(Outcome::Contested),
                 Event::Over(why) => return Err(why),
             }
         }
     } else if awaits_reply {
-        learn(tables, key, entry, State::REPLIED);
+        learn(tables, &work.headers.key, entry, State::REPLIED);
     } else if !is_reply && !backend_serves(tables, &value) {
         release(tables, key, entry);
         return Err(Why::BackendGone);
     }
     if value.last_seen != now {
-        refresh(tables, key, entry, now);
+        refresh(tables, work, entry, now);
     }
     let mut outcome = Outcome::Translated;
     if masquerade::is_pending(&value) {
-        if let Err(failure) = masquerade::resolve(tables, key, entry) {
+        if let Err(failure) = masquerade::resolve(tables, work, entry) {
             return Ok(failure);
         }
         outcome = Outcome::Masqueraded;
@@ -77,7 +91,7 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
     let value = entry.get();
     let direction = if is_reply { Direction::Reply } else { Direction::Request };
     tables.count(value.service, direction, packet.segments(), packet.len() as u64);
-    match rewrite(packet, headers, &value) {
+    match rewrite(packet, &work.headers, &value) {
         Ok(()) => Ok(outcome),
         Err(_) => Ok(Outcome::RewriteFailed),
     }
@@ -97,14 +111,14 @@ enum Event {
 #[inline(never)]
 fn tcp_event<F: Family, T: Tables<F>>(
     tables: &T,
-    segment: &Segment,
-    key: &FlowKey<F>,
+    work: &mut Work<F>,
     entry: Entry<'_, F>,
 ) -> Event {
+    let (key, segment) = (&work.headers.key, &work.headers.segment);
     let value = entry.get();
     let is_reply = value.state.has(State::REPLY);
     if segment.opens() && !is_reply {
-        return syn(tables, segment, key, entry, &value);
+        return syn(tables, work, entry, &value);
     }
     let mut seen = State::default();
     if is_reply && !value.state.has(State::REPLIED) {
@@ -141,11 +155,11 @@ fn answers(segment: &Segment, isn: u32) -> bool {
 #[inline(always)]
 fn syn<F: Family, T: Tables<F>>(
     tables: &T,
-    segment: &Segment,
-    key: &FlowKey<F>,
+    work: &mut Work<F>,
     entry: Entry<'_, F>,
     value: &FlowValue<F>,
 ) -> Event {
+    let (key, segment) = (&work.headers.key, &work.headers.segment);
     let why = if value.state.is_closed() {
         Some(Why::Closed)
     } else if value.state.has(State::CONTESTED) {
@@ -162,13 +176,14 @@ fn syn<F: Family, T: Tables<F>>(
         return Event::Over(why);
     }
     if segment.sequence != value.isn {
-        let mut afresh = *value;
-        afresh.state = value.state.afresh();
-        afresh.isn = segment.sequence;
-        entry.replace(afresh);
-        let (partner_key, partner) = key.partner(&afresh);
-        // A full table loses only the repair, which the next tick tries again.
-        let _ = tables.insert_flow(&partner_key, &partner, Insert::Any);
+        work.value = *value;
+        work.value.state = value.state.afresh();
+        work.value.isn = segment.sequence;
+        entry.replace(&work.value);
+        work.set_reply();
+        // Should the table not take it, the answer is taken for another connection's, and the next
+        // SYN goes by another port.
+        let _ = tables.insert_flow(&work.reply_key, &work.reply, Insert::Any);
     }
     Event::Ours
 }
@@ -188,36 +203,37 @@ fn backend_drains<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> 
 }
 
 /// Both entries of a pair learn what one has seen.
-#[inline(always)]
+#[inline(never)]
 fn learn<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>, seen: State) {
     entry.learn(seen);
-    let (partner, _) = key.partner(&entry.get());
-    if let Some(partner) = tables.flow(&partner) {
+    if let Some(partner) = tables.flow(&key.partner_key(&entry.get())) {
         partner.learn(seen);
     }
 }
 
 /// Marks all entries of a flow as used, and puts back those that were evicted.
 #[inline(never)]
-fn refresh<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>, now: Tick) {
+fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>, now: Tick) {
     entry.touch(now);
-    let value = entry.get();
-    if masquerade::is_pending(&value) {
+    work.value = entry.get();
+    if masquerade::is_pending(&work.value) {
         return;
     }
-    let (partner_key, partner) = key.partner(&value);
-    match tables.flow(&partner_key) {
+    work.set_reply();
+    match tables.flow(&work.reply_key) {
         Some(partner) => {
             partner.touch(now);
-            partner.learn(value.state.events());
+            partner.learn(work.value.state.events());
         }
         // Should the tuple have been taken meanwhile, the flow that took it keeps it.
-        None => drop(tables.insert_flow(&partner_key, &partner, Insert::New)),
+        None => drop(tables.insert_flow(&work.reply_key, &work.reply, Insert::New)),
     }
-    if value.state.has(State::MASQUERADE) && !value.state.has(State::REPLY) {
-        match tables.flow(&key.masquerade(&value)) {
+    let state = work.value.state;
+    if state.has(State::MASQUERADE) && !state.has(State::REPLY) {
+        work.reply_key = work.headers.key.masquerade(&work.value);
+        match tables.flow(&work.reply_key) {
             Some(entry) => entry.touch(now),
-            None => drop(masquerade::expect(tables, key, &value)),
+            None => drop(masquerade::expect(tables, work)),
         }
     }
 }

@@ -88,17 +88,6 @@ impl<F: Family> FlowKey<F> {
         Self::new(hook, Protocol(self.protocol), (self.dst, self.dport), (self.src, self.sport))
     }
 
-    /// The tuple this packet has once `value` is written to it.
-    #[inline(always)]
-    fn rewritten(&self, value: &FlowValue<F>) -> Self {
-        let mut key = *self;
-        match self.hook() {
-            Hook::Ingress => (key.dst, key.dport, key.sport) = (value.addr, value.port, value.peer_port),
-            Hook::Egress => (key.src, key.sport, key.dport) = (value.addr, value.port, value.peer_port),
-        }
-        key
-    }
-
     /// The other entry of the pair: the reply to the rewritten packet, turned back into the reply
     /// to the packet as it came.
     #[inline(always)]
@@ -109,31 +98,36 @@ impl<F: Family> FlowKey<F> {
             Hook::Egress => (self.src, self.sport, self.dport),
         };
         partner.state = State(value.state.0 ^ State::REPLY.0);
-        (self.rewritten(value).reply(), partner)
+        (self.partner_key(value), partner)
+    }
+
+    /// The key of the other entry of the pair.
+    #[inline(always)]
+    pub(crate) fn partner_key(&self, value: &FlowValue<F>) -> Self {
+        let (protocol, written) = (Protocol(self.protocol), (value.addr, value.port));
+        match self.hook() {
+            Hook::Ingress => Self::new(Hook::Egress, protocol, written, (self.src, value.peer_port)),
+            Hook::Egress => Self::new(Hook::Ingress, protocol, (self.dst, value.peer_port), written),
+        }
     }
 
     /// For an entry of the first pair: the key of the masquerade entry, which meets the client's
     /// packet at egress with its destination rewritten already.
     #[inline(always)]
     pub(crate) fn masquerade(&self, value: &FlowValue<F>) -> Self {
+        let protocol = Protocol(self.protocol);
         match self.hook() {
             Hook::Ingress => {
-                let mut key = self.rewritten(value);
-                key.hook = Hook::Egress as u8;
-                key
+                Self::new(Hook::Egress, protocol, (self.src, value.peer_port), (value.addr, value.port))
             }
-            Hook::Egress => {
-                let mut key = self.reply();
-                key.hook = Hook::Egress as u8;
-                key
-            }
+            Hook::Egress => Self::new(Hook::Egress, protocol, (self.dst, self.dport), (self.src, self.sport)),
         }
     }
 }
 
 /// What to write to a flow's packets, and its life so far.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowValue<F: Family> {
     /// The new destination (at ingress) or source (at egress).
     pub addr: F::Addr,
@@ -155,6 +149,12 @@ pub struct FlowValue<F: Family> {
 }
 
 impl<F: Family> FlowValue<F> {
+    /// Whether the two make the same of a packet.
+    #[inline(always)]
+    pub(crate) fn writes_as(&self, other: &Self) -> bool {
+        (self.addr, self.port, self.peer_port) == (other.addr, other.port, other.peer_port)
+    }
+
     /// Whether the flow is over at `now`, by time alone.
     #[inline(always)]
     pub fn is_expired(&self, protocol: Protocol, now: Tick) -> bool {
@@ -222,8 +222,8 @@ impl<F: Family> Entry<'_, F> {
 
     /// Replaces the whole value.
     #[inline(always)]
-    pub(crate) fn replace(self, value: FlowValue<F>) {
+    pub(crate) fn replace(self, value: &FlowValue<F>) {
         // SAFETY: valid by the contract of `new`.
-        unsafe { self.value.write(value) }
+        unsafe { self.value.write(*value) }
     }
 }

@@ -30,9 +30,7 @@ pub(crate) fn hash<F: Family>(key: &FlowKey<F>) -> u32 {
     for word in dst.iter().take(F::WORDS) {
         state = mix(state, *word);
     }
-    let [a, b] = key.sport.0;
-    let [c, d] = key.dport.0;
-    finish(mix(state, u32::from_be_bytes([a, b, c, d])))
+    finish(mix(state, (key.sport.get() as u32) << 16 | key.dport.get() as u32))
 }
 
 /// A hash as a number below `below`, without a division (Lemire). `below` must not be zero.

@@ -5,7 +5,6 @@ use core::fmt;
 
 use crate::family::Family;
 use crate::flow::{FlowKey, Hook};
-use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::wire::{Port, Wire};
 
@@ -34,27 +33,23 @@ impl fmt::Display for Protocol {
 /// Where a packet's parts are: offsets in bytes from its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// The IP header.
-    pub l3: usize,
     /// The transport header.
     pub l4: usize,
     /// Where the packet ends by its own account.
     pub end: usize,
 }
 
-/// What an IP header says, v4 or v6.
-#[derive(Clone, Copy, Debug)]
-pub struct Ip<F: Family> {
-    /// Source address.
-    pub src: F::Addr,
-    /// Destination address.
-    pub dst: F::Addr,
-    /// The transport's IANA number, behind any extension headers.
-    pub protocol: u8,
+/// How reading a packet's headers went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parsed {
+    /// All there.
+    Whole,
     /// Part of a fragmented packet, the first part too.
-    pub fragment: bool,
-    /// Where its parts are.
-    pub layout: Layout,
+    Fragment,
+    /// Neither TCP nor UDP.
+    OtherProtocol,
+    /// Cut short, or at odds with itself.
+    Malformed,
 }
 
 /// TCP's control bits and numbers, host byte order. All zero for UDP.
@@ -84,11 +79,15 @@ impl Segment {
     }
 }
 
-/// The headers of a TCP or UDP packet, at a hook.
+/// The headers of a packet at a hook.
+///
+/// Filled in place (see `work.rs`), never returned by value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Headers<F: Family> {
-    pub(crate) key: FlowKey<F>,
-    pub(crate) layout: Layout,
+pub struct Headers<F: Family> {
+    /// The packet's tuple.
+    pub key: FlowKey<F>,
+    /// Where its parts are.
+    pub layout: Layout,
     pub(crate) segment: Segment,
 }
 
@@ -121,46 +120,61 @@ struct UdpHeader {
 unsafe impl Wire for UdpHeader {}
 const _: () = assert!(size_of::<UdpHeader>() == 8);
 
-impl<F: Family> Ip<F> {
-    #[inline(always)]
-    fn key(&self, hook: Hook, sport: Port, dport: Port) -> FlowKey<F> {
-        FlowKey::new(hook, Protocol(self.protocol), (self.src, sport), (self.dst, dport))
-    }
-}
-
 impl<F: Family> Headers<F> {
-    /// Reads the transport header of an unfragmented packet. `None`: neither TCP nor UDP.
+    /// Nothing read yet.
     #[inline(always)]
-    pub(crate) fn parse<P: Packet>(packet: &P, ip: &Ip<F>, hook: Hook) -> Result<Option<Self>, Outcome> {
-        match Protocol(ip.protocol) {
-            Protocol::TCP => Self::tcp(packet, ip, hook).map(Some),
-            Protocol::UDP => Self::udp(packet, ip, hook).map(Some),
-            _ => Ok(None),
+    pub(crate) fn new(hook: Hook) -> Self {
+        let nowhere = (F::Addr::default(), Port::default());
+        Self {
+            key: FlowKey::new(hook, Protocol(0), nowhere, nowhere),
+            layout: Layout { l4: 0, end: 0 },
+            segment: Segment::default(),
+        }
+    }
+
+    /// Reads the headers of a packet met at `hook`.
+    #[inline(always)]
+    pub(crate) fn parse<P: Packet>(&mut self, packet: &P, hook: Hook) -> Parsed {
+        *self = Self::new(hook);
+        match F::parse(packet, self) {
+            Parsed::Whole => {}
+            other => return other,
+        }
+        let read = match self.protocol() {
+            Protocol::TCP => self.tcp(packet),
+            Protocol::UDP => self.udp(packet),
+            _ => return Parsed::OtherProtocol,
+        };
+        match read {
+            Some(length) if self.layout.l4 + length <= self.layout.end => Parsed::Whole,
+            _ => Parsed::Malformed,
         }
     }
 
     #[inline(always)]
-    fn tcp<P: Packet>(packet: &P, ip: &Ip<F>, hook: Hook) -> Result<Self, Outcome> {
-        let header: TcpHeader = packet.load(ip.layout.l4).ok_or(Outcome::Malformed)?;
-        if ip.layout.l4 + size_of::<TcpHeader>() > ip.layout.end {
-            return Err(Outcome::Malformed);
-        }
-        let segment = Segment {
+    fn tcp<P: Packet>(&mut self, packet: &P) -> Option<usize> {
+        let header: TcpHeader = self.transport(packet)?;
+        (self.key.sport, self.key.dport) = (header.sport, header.dport);
+        self.segment = Segment {
             flags: header.flags,
             sequence: u32::from_be_bytes(header.sequence),
             acknowledgement: u32::from_be_bytes(header.acknowledgement),
         };
-        Ok(Self { key: ip.key(hook, header.sport, header.dport), layout: ip.layout, segment })
+        Some(size_of::<TcpHeader>())
     }
 
     #[inline(always)]
-    fn udp<P: Packet>(packet: &P, ip: &Ip<F>, hook: Hook) -> Result<Self, Outcome> {
-        let header: UdpHeader = packet.load(ip.layout.l4).ok_or(Outcome::Malformed)?;
-        if ip.layout.l4 + size_of::<UdpHeader>() > ip.layout.end {
-            return Err(Outcome::Malformed);
-        }
-        let key = ip.key(hook, header.sport, header.dport);
-        Ok(Self { key, layout: ip.layout, segment: Segment::default() })
+    fn udp<P: Packet>(&mut self, packet: &P) -> Option<usize> {
+        let header: UdpHeader = self.transport(packet)?;
+        (self.key.sport, self.key.dport) = (header.sport, header.dport);
+        Some(size_of::<UdpHeader>())
+    }
+
+    /// Reads the transport header: directly in the packets that almost all are, without options.
+    #[inline(always)]
+    fn transport<P: Packet, T: Wire>(&self, packet: &P) -> Option<T> {
+        let usual = P::L3 + F::HEADER;
+        if self.layout.l4 == usual { packet.load(usual) } else { packet.load_far(self.layout.l4) }
     }
 
     #[inline(always)]

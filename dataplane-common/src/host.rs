@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The host's stand-ins for the kernel: a packet in a byte vector, tables in ordinary maps.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ptr::NonNull;
 use std::boxed::Box;
 use std::collections::BTreeMap;
@@ -19,12 +19,15 @@ use crate::service::{
 use crate::state::Tick;
 use crate::tables::{Direction, Insert, InsertError, Tables};
 use crate::wire::Wire;
+use crate::work::Work;
 
-/// A packet in memory, its checksums complete.
+/// An Ethernet frame in memory, its checksums complete.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HostPacket(pub Vec<u8>);
 
 impl Packet for HostPacket {
+    const L3: usize = 14;
+
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -46,6 +49,26 @@ impl Packet for HostPacket {
         Ok(())
     }
 
+    fn load_far<T: Wire>(&self, offset: usize) -> Option<T> {
+        self.load(offset)
+    }
+
+    fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        self.store(offset, value)
+    }
+
+    fn sum(&self, offset: usize, length: usize) -> Option<Checksum> {
+        let bytes = self.0.get(offset..offset + length)?;
+        Some(bytes.chunks_exact(2).fold(Checksum::default(), |sum, pair| match pair {
+            [a, b] => sum.add16([*a, *b]),
+            _ => sum,
+        }))
+    }
+
+    fn blur(&self, offset: usize) -> usize {
+        offset
+    }
+
     fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault> {
         let old: [u8; 2] = self.load(field.offset).ok_or(Fault)?;
         if field.zero_means_none && old == [0, 0] {
@@ -58,7 +81,8 @@ impl Packet for HostPacket {
         self.store(field.offset, new)
     }
 
-    fn make_room(&mut self, l3: usize, keep: usize, room: usize) -> Result<(), Fault> {
+    fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault> {
+        let l3 = Self::L3;
         if l3 + keep > self.0.len() {
             return Err(Fault);
         }
@@ -93,6 +117,7 @@ pub struct HostTables<F: Family> {
     pub device: Option<Device>,
     /// `config`.
     pub config: Config,
+    work: Box<UnsafeCell<Work<F>>>,
     /// `answers`.
     pub answers: Cell<TokenBucket>,
     /// `traffic`.
@@ -112,6 +137,7 @@ impl<F: Family> Default for HostTables<F> {
             backends: BTreeMap::new(),
             device: None,
             config: Config { ports_first: 61_000, ports_count: 4_000, ..Config::default() },
+            work: Box::new(UnsafeCell::new(Work::empty())),
             answers: Cell::default(),
             traffic: RefCell::default(),
         }
@@ -186,6 +212,11 @@ impl<F: Family> Tables<F> for HostTables<F> {
 
     fn config(&self) -> Config {
         self.config
+    }
+
+    fn work(&self) -> Option<&mut Work<F>> {
+        // SAFETY: the box lives as long as the tables; one packet at a time works in it.
+        Some(unsafe { &mut *self.work.get() })
     }
 
     fn may_answer(&self) -> bool {

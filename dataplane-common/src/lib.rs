@@ -51,12 +51,13 @@ mod tables;
 #[cfg(feature = "user")]
 mod user;
 mod wire;
+mod work;
 
 pub use checksum::Checksum;
 pub use device::{Config, Device, DeviceKind};
 pub use family::{Family, V4, V6};
 pub use flow::{Entry, FlowKey, FlowValue, Hook};
-pub use headers::{Ip, Layout, Protocol};
+pub use headers::{Headers, Layout, Parsed, Protocol};
 pub use outcome::{Outcome, Verdict};
 pub use packet::{Fault, Field, Packet};
 pub use reject::TokenBucket;
@@ -68,6 +69,7 @@ pub use state::{State, Tick};
 pub use steer::{egress, ingress};
 pub use tables::{Direction, Insert, InsertError, Tables};
 pub use wire::{Addr4, Addr6, Port, Wire};
+pub use work::Work;
 
 /// The layout version of every pinned map; part of the pin path (`…/v{MAP_ABI}/`).
 ///

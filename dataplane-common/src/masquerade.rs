@@ -15,34 +15,28 @@
 //! ```
 
 use crate::family::Family;
-use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::flow::{Entry, FlowValue};
 use crate::outcome::Outcome;
 use crate::reserve::claim;
-use crate::service::{BackendId, ServiceId};
-use crate::state::State;
 use crate::tables::{Insert, InsertError, Tables};
-use crate::wire::Port;
+use crate::work::Work;
 
-/// Puts the pending entry for the flow `key` -> `value`, unless it has one that lives.
+/// Puts the pending entry for the packet's flow, unless it has one that lives.
 #[inline(never)]
 pub(crate) fn expect<F: Family, T: Tables<F>>(
     tables: &T,
-    key: &FlowKey<F>,
-    value: &FlowValue<F>,
+    work: &mut Work<F>,
 ) -> Result<(), InsertError> {
-    let egress = key.masquerade(value);
-    let pending = FlowValue {
-        addr: F::Addr::default(),
-        port: Port::default(),
-        peer_port: egress.dport,
-        // Counted, and followed when its backend goes, by the first pair.
-        backend: BackendId::default(),
-        service: ServiceId::default(),
-        last_seen: value.last_seen,
-        state: State(value.state.events().0),
-        isn: value.isn,
+    work.reply_key = work.headers.key.masquerade(&work.value);
+    // Counted, and followed when its backend goes, by the first pair.
+    work.reply = FlowValue {
+        peer_port: work.reply_key.dport,
+        last_seen: work.value.last_seen,
+        state: work.value.state.events(),
+        isn: work.value.isn,
+        ..FlowValue::default()
     };
-    match tables.insert_flow(&egress, &pending, Insert::New) {
+    match tables.insert_flow(&work.reply_key, &work.reply, Insert::New) {
         Err(InsertError::Exists) => Ok(()),
         other => other,
     }
@@ -61,18 +55,19 @@ pub(crate) fn is_pending<F: Family>(value: &FlowValue<F>) -> bool {
 #[inline(never)]
 pub(crate) fn resolve<F: Family, T: Tables<F>>(
     tables: &T,
-    key: &FlowKey<F>,
+    work: &mut Work<F>,
     entry: Entry<'_, F>,
 ) -> Result<(), Outcome> {
-    let mut value = entry.get();
-    value.addr = tables.device().map(|device| F::of_device(&device)).unwrap_or_default();
-    if is_pending(&value) {
+    work.value = entry.get();
+    work.value.addr = tables.device().map(|device| F::of_device(&device)).unwrap_or_default();
+    if is_pending(&work.value) {
         return Err(Outcome::NoMasqueradeAddress);
     }
     let config = tables.config();
-    let offset = key.sport.get().wrapping_sub(config.ports_first);
-    let preferred = if offset < config.ports_count { Some(key.sport) } else { None };
-    claim(tables, key, &mut value, preferred, |value, port| value.port = port)?;
-    entry.replace(value);
+    let sport = work.headers.key.sport;
+    let offset = sport.get().wrapping_sub(config.ports_first);
+    let preferred = if offset < config.ports_count { Some(sport) } else { None };
+    claim(tables, work, preferred, |value, port| value.port = port)?;
+    entry.replace(&work.value);
     Ok(())
 }

@@ -2,192 +2,167 @@
 //! A packet at ingress that is of no known flow: to a Service, or past it.
 
 use crate::device::{Config, DeviceKind};
-use crate::established::Why;
 use crate::family::Family;
-use crate::flow::{FlowKey, FlowValue};
+use crate::flow::FlowValue;
 use crate::hash::{hash, scale};
-use crate::headers::Headers;
 use crate::masquerade;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Verdict};
 use crate::packet::Packet;
 use crate::reject::reject;
-use crate::reserve::{claim, is_over, release};
+use crate::reserve::{claim, forget, is_over};
 use crate::rewrite::rewrite;
-use crate::service::{
-    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, ServiceId,
-};
+use crate::service::{AddressFlags, BackendState, EmptyVerdict, FrontendKey};
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
+use crate::work::Work;
 
-/// Gives a packet's flow to a backend, refuses it, or lets it pass.
+/// Where a packet without a flow goes.
+enum Route {
+    /// To the backend that was written into the flow's value.
+    Backend,
+    /// To no VIP, with the tuple of a live Service flow: by another source port.
+    Beside,
+    /// To no VIP, with the tuple of a Service flow that is over.
+    Stale,
+    /// Back to its sender as an error, nowhere, or on as it is: as the outcome's verdict says.
+    End(Outcome),
+}
+
+/// Gives a packet's flow to a backend, refuses it, or lets it pass. `contested`: not under the
+/// client's own port, which another connection to that backend has.
 #[inline(never)]
 pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     packet: &mut P,
     tables: &T,
-    headers: &Headers<F>,
-    why: Why,
+    work: &mut Work<F>,
+    contested: bool,
 ) -> Outcome {
-    let key = &headers.key;
-    let flags = tables.address(&key.dst).unwrap_or_default();
-    if !flags.has(AddressFlags::VIP) {
-        return direct(packet, tables, headers);
-    }
-    if flags.has(AddressFlags::NODE) {
-        return Outcome::OwnAddress;
-    }
-    let Some(frontend) = tables.frontend(&FrontendKey::new(key.dst, key.dport, key.protocol)) else {
-        return reject(packet, tables, headers, Outcome::RejectedUnknownPort);
-    };
-    if headers.is_tcp() && !headers.segment.opens() && tables.config().flags & Config::TAKE_OVER != 0 {
-        return Outcome::TakenOver;
-    }
-    let external = tables.device().is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
-    let (id, backend) = match choose(tables, key, &frontend, external) {
-        Ok(chosen) => chosen,
-        Err(Outcome::RejectedNoEndpoint) => {
-            return reject(packet, tables, headers, Outcome::RejectedNoEndpoint);
+    work.contested = contested as u32;
+    let isn = work.headers.segment.sequence;
+    work.value = FlowValue { last_seen: tables.now(), isn, ..FlowValue::default() };
+    match route(tables, work) {
+        Route::Backend => {}
+        Route::Beside => work.contested = 1,
+        Route::Stale => {
+            forget(tables, &work.reply_key);
+            return Outcome::StaleRemoved;
         }
-        Err(failure) => return failure,
-    };
-    let mut state = State::default();
-    if backend.addr == key.src || (external && !backend.is_local()) {
-        state = state.with(State::MASQUERADE);
-    }
-    let mut value = first_value(tables, headers, &backend, id, state);
-    match open(tables, key, &mut value, why) {
-        Ok(outcome) => send(packet, tables, headers, &value, outcome),
-        Err(failure) => failure,
-    }
-}
-
-/// The backend for a new flow: the same one for the same tuple while the set is the same, so that a
-/// flow whose entry was lost, or a retransmitted SYN, lands where it was before.
-#[inline(always)]
-fn choose<F: Family, T: Tables<F>>(
-    tables: &T,
-    key: &FlowKey<F>,
-    frontend: &FrontendValue,
-    external: bool,
-) -> Result<(BackendId, Backend<F>), Outcome> {
-    let (set, empty) = frontend.scope(external);
-    if set.size == 0 {
-        return Err(match empty {
-            EmptyVerdict::Reject => Outcome::RejectedNoEndpoint,
-            EmptyVerdict::Drop => Outcome::PolicyDropped,
-        });
-    }
-    let slot = scale(hash(key), set.size);
-    let id = tables.slot(set, slot).ok_or(Outcome::BackendMissing)?;
-    match tables.backend(id) {
-        Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => {
-            Ok((id, backend))
+        Route::End(outcome) => {
+            return match outcome.verdict() {
+                Verdict::Answer => reject(packet, tables, &work.headers, outcome),
+                Verdict::Next | Verdict::Drop => outcome,
+            };
         }
-        _ => Err(Outcome::BackendMissing),
     }
-}
-
-#[inline(always)]
-fn first_value<F: Family, T: Tables<F>>(
-    tables: &T,
-    headers: &Headers<F>,
-    backend: &Backend<F>,
-    id: BackendId,
-    state: State,
-) -> FlowValue<F> {
-    // A connection met in the middle (its entry was evicted): there will be no SYN-ACK to wait for.
-    let midway = headers.is_tcp() && !headers.segment.opens();
-    FlowValue {
-        addr: backend.addr,
-        port: backend.port,
-        peer_port: headers.key.sport,
-        backend: id,
-        service: backend.service,
-        last_seen: tables.now(),
-        state: if midway { state.with(State::REPLIED) } else { state },
-        isn: headers.segment.sequence,
+    let outcome = open(tables, work);
+    if outcome.verdict() == Verdict::Drop {
+        return outcome;
     }
-}
-
-/// Puts the entries of a new flow; under another source port if its own is another flow's.
-#[inline(always)]
-fn open<F: Family, T: Tables<F>>(
-    tables: &T,
-    key: &FlowKey<F>,
-    value: &mut FlowValue<F>,
-    why: Why,
-) -> Result<Outcome, Outcome> {
-    // A hairpin flow from the very port it goes to would be its own reply.
-    let own_reply = value.addr == key.src && value.port == key.sport;
-    let preferred = if why == Why::Contested || own_reply { None } else { Some(key.sport) };
-    let kept = claim(tables, key, value, preferred, |value, port| value.peer_port = port)?;
-    if tables.insert_flow(key, value, Insert::Any).is_err()
-        || (value.state.has(State::MASQUERADE) && masquerade::expect(tables, key, value).is_err())
-    {
-        tables.remove_flow(&key.partner(value).0);
-        tables.remove_flow(key);
-        return Err(Outcome::FlowTableFull);
-    }
-    tables.count_flow(value.service);
-    Ok(match why {
-        _ if !kept => Outcome::Moved,
-        Why::First | Why::Contested => Outcome::NewFlow,
-        Why::Closed => Outcome::Reopened,
-        Why::BackendGone => Outcome::Resteered,
-    })
-}
-
-#[inline(always)]
-fn send<F: Family, P: Packet, T: Tables<F>>(
-    packet: &mut P,
-    tables: &T,
-    headers: &Headers<F>,
-    value: &FlowValue<F>,
-    outcome: Outcome,
-) -> Outcome {
-    tables.count(value.service, Direction::Request, packet.segments(), packet.len() as u64);
-    match rewrite(packet, headers, value) {
+    tables.count(work.value.service, Direction::Request, packet.segments(), packet.len() as u64);
+    match rewrite(packet, &work.headers, &work.value) {
         Ok(()) => outcome,
         Err(_) => Outcome::RewriteFailed,
     }
+}
+
+#[inline(never)]
+fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+    let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+    if !flags.has(AddressFlags::VIP) {
+        return direct(tables, work);
+    }
+    if flags.has(AddressFlags::NODE) {
+        return Route::End(Outcome::OwnAddress);
+    }
+    choose(tables, work)
+}
+
+/// Finds the packet's Service and one of its backends, and writes that into `value`.
+///
+/// The same tuple gets the same backend while the set is the same, so that a flow whose entry was
+/// lost, or a retransmitted SYN, lands where it was before.
+#[inline(always)]
+fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+    let (headers, value) = (&work.headers, &mut work.value);
+    let key = &headers.key;
+    let Some(frontend) = tables.frontend(&FrontendKey::new(key.dst, key.dport, key.protocol)) else {
+        return Route::End(Outcome::RejectedUnknownPort);
+    };
+    let midway = headers.is_tcp() && !headers.segment.opens();
+    if midway && tables.config().flags & Config::TAKE_OVER != 0 {
+        return Route::End(Outcome::TakenOver);
+    }
+    let external = tables.device().is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
+    let (set, empty) = frontend.scope(external);
+    if set.size == 0 {
+        return match empty {
+            EmptyVerdict::Reject => Route::End(Outcome::RejectedNoEndpoint),
+            EmptyVerdict::Drop => Route::End(Outcome::PolicyDropped),
+        };
+    }
+    let Some(id) = tables.slot(set, scale(hash(key), set.size)) else {
+        return Route::End(Outcome::BackendMissing);
+    };
+    let backend = match tables.backend(id) {
+        Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => backend,
+        _ => return Route::End(Outcome::BackendMissing),
+    };
+    (value.addr, value.port, value.backend, value.service) = (backend.addr, backend.port, id, frontend.service);
+    if backend.addr == key.src || (external && !backend.is_local()) {
+        value.state = value.state.with(State::MASQUERADE);
+    }
+    if midway {
+        // Its entry was evicted: there will be no SYN-ACK to wait for.
+        value.state = value.state.with(State::REPLIED);
+    }
+    Route::Backend
 }
 
 /// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service
 /// flow's (same client port, same backend), that must be put right first: a finished Service flow is
 /// forgotten, and beside a live one the direct flow goes on under another source port, as netfilter
 /// would have it. Costs non-Service traffic one lookup per TCP connection or UDP packet.
-#[inline(never)]
-fn direct<F: Family, P: Packet, T: Tables<F>>(
-    packet: &mut P,
-    tables: &T,
-    headers: &Headers<F>,
-) -> Outcome {
-    let key = &headers.key;
-    if headers.is_tcp() && !headers.segment.opens() {
-        return Outcome::NotOurs;
+#[inline(always)]
+fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+    let passes = Route::End(Outcome::NotOurs);
+    if work.headers.is_tcp() && !work.headers.segment.opens() {
+        return passes;
     }
-    let reply = key.reply();
-    let Some(entry) = tables.flow(&reply) else { return Outcome::NotOurs };
+    work.reply_key = work.headers.key.reply();
+    let Some(entry) = tables.flow(&work.reply_key) else { return passes };
     let holder = entry.get();
     if !holder.state.has(State::REPLY) {
-        return Outcome::NotOurs;
+        return passes;
     }
-    let now = tables.now();
-    if is_over(&reply, &holder, now) {
-        release(tables, &reply, entry);
-        return Outcome::StaleRemoved;
+    if is_over(&work.reply_key, &holder, work.value.last_seen) {
+        return Route::Stale;
     }
-    let mut value = FlowValue {
-        addr: key.dst,
-        port: key.dport,
-        peer_port: key.sport,
-        backend: BackendId::default(),
-        service: ServiceId::default(),
-        last_seen: now,
-        state: State::default(),
-        isn: headers.segment.sequence,
+    (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.dport);
+    Route::Beside
+}
+
+/// Puts the entries of a new flow; under another source port if its own is another flow's.
+#[inline(never)]
+fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
+    let key = &work.headers.key;
+    // A hairpin flow from the very port it goes to would be its own reply.
+    let own_reply = work.value.addr == key.src && work.value.port == key.sport;
+    let preferred = if work.contested != 0 || own_reply { None } else { Some(key.sport) };
+    let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
+        Ok(kept) => kept,
+        Err(outcome) => return outcome,
     };
-    match open(tables, key, &mut value, Why::Contested) {
-        Ok(_) => send(packet, tables, headers, &value, Outcome::DirectMoved),
-        Err(failure) => failure,
+    if tables.insert_flow(&work.headers.key, &work.value, Insert::Any).is_err()
+        || (work.value.state.has(State::MASQUERADE) && masquerade::expect(tables, work).is_err())
+    {
+        let key = &work.headers.key;
+        tables.remove_flow(&key.partner_key(&work.value));
+        tables.remove_flow(key);
+        return Outcome::FlowTableFull;
     }
+    if work.value.service.0 == 0 {
+        return Outcome::DirectMoved;
+    }
+    tables.count_flow(work.value.service);
+    if kept { Outcome::NewFlow } else { Outcome::Moved }
 }

@@ -96,6 +96,8 @@ outcomes! {
     NoMasqueradeAddress = "no_masquerade_address" => Drop,
     /// A frontend named a set or a backend that is not there.
     BackendMissing = "backend_missing" => Drop,
+    /// The kernel did not give the memory to work in: never seen.
+    NoMemory = "no_memory" => Drop,
     /// The packet could not be written to.
     RewriteFailed = "rewrite_failed" => Drop,
 }

@@ -24,6 +24,9 @@ pub struct Field {
 
 /// A packet, from its link-layer header (if the device has one) on. Offsets are in bytes from there.
 pub trait Packet {
+    /// Where the IP header is: behind an Ethernet header, or at 0 on a device without one.
+    const L3: usize;
+
     /// Length in bytes of the whole packet. It may be more than its headers say (Ethernet padding)
     /// and more than one segment (GSO).
     fn len(&self) -> usize;
@@ -31,16 +34,35 @@ pub trait Packet {
     /// How many packets this one stands for on the wire: more than one with GSO.
     fn segments(&self) -> u64;
 
-    /// Reads the value at `offset`.
+    /// Reads the value at `offset`, a place known beforehand: the kernel reads it directly.
     fn load<T: Wire>(&self, offset: usize) -> Option<T>;
 
-    /// Writes the value at `offset`.
+    /// Writes the value at `offset`, a place known beforehand.
     fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
+
+    /// Reads the value at an `offset` that the packet itself tells. The kernel copies it out: slower
+    /// than [`Packet::load`], but nothing the verifier must follow every value of.
+    fn load_far<T: Wire>(&self, offset: usize) -> Option<T>;
+
+    /// Writes the value at an `offset` that the packet itself tells.
+    fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
+
+    /// The sum over `length` bytes at `offset`: an even number, from 2 to [`Packet::MAX_SUM`].
+    fn sum(&self, offset: usize, length: usize) -> Option<Checksum>;
+
+    /// The longest stretch that [`Packet::sum`] takes. A power of two.
+    const MAX_SUM: usize = 128;
+
+    /// The same number, of which the verifier knows nothing.
+    ///
+    /// For offsets that only a rare packet has: it would follow each of them on its own through the
+    /// whole program, and give up.
+    fn blur(&self, offset: usize) -> usize;
 
     /// Changes a transport checksum by a difference in what it covers.
     fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault>;
 
-    /// Cuts the packet to `keep` bytes after `l3`, then makes `room` bytes of unspecified content
-    /// between the link-layer header and those.
-    fn make_room(&mut self, l3: usize, keep: usize, room: usize) -> Result<(), Fault>;
+    /// Cuts the packet to its link-layer header and `keep` bytes more, then makes `room` bytes of
+    /// unspecified content between the two.
+    fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault>;
 }

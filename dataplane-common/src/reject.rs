@@ -11,11 +11,6 @@ use crate::outcome::Outcome;
 use crate::packet::{Fault, Packet};
 use crate::tables::Tables;
 
-/// Bytes quoted of the offending packet, at most: enough for any IP header and a whole TCP header
-/// (the kernel does not cut a packet inside a checksum that the device is still to fill in), well
-/// below the 548 bytes that every IPv4 host takes (RFC 1812 section 4.3.2.3).
-const QUOTE: usize = 128;
-
 /// What is quoted of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Quote {
@@ -44,33 +39,29 @@ pub(crate) fn reject<F: Family, P: Packet, T: Tables<F>>(
 
 #[inline(always)]
 fn answer<F: Family, P: Packet>(packet: &mut P, headers: &Headers<F>) -> Result<(), Fault> {
-    let l3 = headers.layout.l3;
     let quote = quote(packet, &headers.layout)?;
-    packet.make_room(l3, quote.length, F::UNREACHABLE_HEADERS)?;
-    swap_ends(packet, l3)?;
-    F::write_unreachable(packet, l3, headers.key.dst, headers.key.src, quote)
+    packet.make_room(quote.length, F::UNREACHABLE_HEADERS)?;
+    swap_ends(packet)?;
+    F::write_unreachable(packet, headers.key.dst, headers.key.src, quote)
 }
 
-/// Sums what is to be quoted, two bytes at a time: an IP header is even, the rest is cut to be so.
+/// What is to be quoted: at most 128 bytes. That holds any IPv4 header, or IPv6 with some extension
+/// headers, and a whole TCP header (the kernel does not cut a packet inside a checksum that the
+/// device is still to fill in), and is well below the 548 bytes that every IPv4 host takes (RFC 1812
+/// section 4.3.2.3). A last odd byte is left out.
 #[inline(always)]
 fn quote<P: Packet>(packet: &P, layout: &Layout) -> Result<Quote, Fault> {
-    let whole = layout.end - layout.l3;
-    let length = if whole > QUOTE { QUOTE } else { whole & !1 };
-    let mut sum = Checksum::default();
-    for pair in 0..QUOTE / 2 {
-        if pair * 2 >= length {
-            break;
-        }
-        sum = sum.add16(packet.load(layout.l3 + pair * 2).ok_or(Fault)?);
-    }
+    let whole = layout.end - P::L3;
+    let length = if whole > P::MAX_SUM { P::MAX_SUM } else { whole & !1 };
+    let sum = packet.sum(P::L3, length).ok_or(Fault)?;
     Ok(Quote { length, sum })
 }
 
 /// Exchanges the Ethernet addresses, where there are any.
 #[inline(always)]
-fn swap_ends<P: Packet>(packet: &mut P, l3: usize) -> Result<(), Fault> {
+fn swap_ends<P: Packet>(packet: &mut P) -> Result<(), Fault> {
     const ADDRESS: usize = 6;
-    if l3 < 2 * ADDRESS {
+    if P::L3 < 2 * ADDRESS {
         return Ok(());
     }
     let to: [u8; ADDRESS] = packet.load(0).ok_or(Fault)?;

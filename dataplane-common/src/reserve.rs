@@ -6,71 +6,95 @@ use crate::flow::{Entry, FlowKey, FlowValue};
 use crate::hash::{hash, rehash, scale};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
-use crate::state::Tick;
+use crate::state::{State, Tick};
 use crate::tables::{Insert, InsertError, Tables};
 use crate::wire::Port;
+use crate::work::Work;
 
-/// Ports tried before a flow is refused. Even with nine tenths of the range taken, all of them
-/// fail for one flow in two hundred thousand only if the range is spread over 100 ports or more.
-const TRIES: u32 = 8;
+/// Ports tried before a flow is refused. With half of the range taken, one flow in 64 needs more
+/// than these; each is another step of the verifier's way through the program.
+const TRIES: u32 = 6;
 
-/// Puts the entry that turns the replies of the flow `key` -> `value` back, under a tuple no other
-/// live flow has. The insertion is the reservation: two CPUs cannot both win.
+/// Whether a tuple could be had for a flow's replies.
+enum Claim {
+    Had,
+    /// Another flow has it.
+    Taken,
+    Full,
+}
+
+/// Puts the entry that turns the replies of the packet's flow back, under a tuple no
+/// other live flow has. The insertion is the reservation: two CPUs cannot both win.
 ///
 /// `preferred` is tried first, then ports of the node's range; `assign` writes the port tried into
 /// the value. Whether the preferred port was had is returned.
 #[inline(always)]
 pub(crate) fn claim<F: Family, T: Tables<F>>(
     tables: &T,
-    key: &FlowKey<F>,
-    value: &mut FlowValue<F>,
+    work: &mut Work<F>,
     preferred: Option<Port>,
     assign: impl Fn(&mut FlowValue<F>, Port),
 ) -> Result<bool, Outcome> {
-    let config = tables.config();
-    let hash = hash(key);
+    if let Some(port) = preferred {
+        assign(&mut work.value, port);
+        match claim_as_is(tables, work) {
+            Claim::Had => return Ok(true),
+            Claim::Full => return Err(Outcome::FlowTableFull),
+            Claim::Taken => {}
+        }
+    }
     for attempt in 0..TRIES {
-        let port = match preferred {
-            Some(port) if attempt == 0 => port,
-            _ => {
-                let offset = scale(rehash(hash, attempt), config.ports_count as u32);
-                Port::new(config.ports_first.wrapping_add(offset as u16))
-            }
-        };
-        assign(value, port);
-        match put_reply(tables, key, value) {
-            Ok(()) => return Ok(preferred == Some(port)),
-            Err(InsertError::Full) => return Err(Outcome::FlowTableFull),
-            Err(InsertError::Exists) => {}
+        let port = port(tables, work, attempt);
+        assign(&mut work.value, port);
+        match claim_as_is(tables, work) {
+            Claim::Had => return Ok(false),
+            Claim::Full => return Err(Outcome::FlowTableFull),
+            Claim::Taken => {}
         }
     }
     Err(Outcome::PortsExhausted)
 }
 
-/// Puts the partner of `key` -> `value`, in the place of a flow that is over if need be.
+/// The port of the node's range that this flow tries as its `attempt`-th.
 #[inline(never)]
-fn put_reply<F: Family, T: Tables<F>>(
-    tables: &T,
-    key: &FlowKey<F>,
-    value: &FlowValue<F>,
-) -> Result<(), InsertError> {
-    let (reply_key, reply) = key.partner(value);
-    match tables.insert_flow(&reply_key, &reply, Insert::New) {
+fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
+    let config = tables.config();
+    let offset = scale(rehash(hash(&work.headers.key), attempt), config.ports_count as u32);
+    Port::new(config.ports_first.wrapping_add(offset as u16))
+}
+
+/// Puts the partner of the packet's flow, in the place of a flow that is over if need be.
+#[inline(always)]
+fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Claim {
+    if held_by_finished(tables, work) {
+        forget(tables, &work.reply_key);
+    }
+    put_reply(tables, work)
+}
+
+/// Works out the reply's tuple, and whether a flow that is over has it.
+#[inline(never)]
+fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+    work.set_reply();
+    tables.flow(&work.reply_key).is_some_and(|entry| is_over(&work.reply_key, &entry.get(), work.value.last_seen))
+}
+
+#[inline(never)]
+fn put_reply<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Claim {
+    let (key, reply) = (&work.reply_key, &work.reply);
+    match tables.insert_flow(key, reply, Insert::New) {
+        Ok(()) => return Claim::Had,
+        Err(InsertError::Full) => return Claim::Full,
         Err(InsertError::Exists) => {}
-        other => return other,
     }
-    let Some(entry) = tables.flow(&reply_key) else { return Err(InsertError::Exists) };
-    let holder = entry.get();
-    if (holder.addr, holder.port, holder.peer_port) == (reply.addr, reply.port, reply.peer_port) {
+    match tables.flow(key) {
         // Left over from this very flow: its other half was evicted, or another CPU was quicker.
-        entry.replace(reply);
-        return Ok(());
+        Some(entry) if entry.get().writes_as(reply) => {
+            entry.replace(reply);
+            Claim::Had
+        }
+        _ => Claim::Taken,
     }
-    if !is_over(&reply_key, &holder, value.last_seen) {
-        return Err(InsertError::Exists);
-    }
-    release(tables, &reply_key, entry);
-    tables.insert_flow(&reply_key, &reply, Insert::New)
 }
 
 /// Whether the flow of this entry has ended, by its own account or by time.
@@ -79,19 +103,33 @@ pub(crate) fn is_over<F: Family>(key: &FlowKey<F>, value: &FlowValue<F>, now: Ti
     value.state.is_closed() || value.is_expired(Protocol(key.protocol), now)
 }
 
-/// Takes away all entries of the flow that this entry belongs to.
+/// Takes away the flow that has an entry with this key, if any.
 #[inline(never)]
-pub(crate) fn release<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
-    let value = &entry.get();
-    if value.state.has(crate::state::State::MASQUERADE) {
-        let masquerade = key.masquerade(value);
-        if let Some(entry) = tables.flow(&masquerade) {
-            let (reply, _) = masquerade.partner(&entry.get());
-            tables.remove_flow(&reply);
-            tables.remove_flow(&masquerade);
-        }
+pub(crate) fn forget<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>) {
+    if let Some(entry) = tables.flow(key) {
+        release(tables, key, entry);
     }
-    let (partner, _) = key.partner(value);
-    tables.remove_flow(&partner);
+}
+
+/// Takes away all entries of the flow that this entry belongs to.
+#[inline(always)]
+pub(crate) fn release<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
+    if entry.get().state.has(State::MASQUERADE) {
+        release_masquerade(tables, key, entry);
+    }
+    release_pair(tables, key, entry);
+}
+
+#[inline(never)]
+fn release_masquerade<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
+    let key = key.masquerade(&entry.get());
+    if let Some(entry) = tables.flow(&key) {
+        release_pair(tables, &key, entry);
+    }
+}
+
+#[inline(never)]
+fn release_pair<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
+    tables.remove_flow(&key.partner_key(&entry.get()));
     tables.remove_flow(key);
 }

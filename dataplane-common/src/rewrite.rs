@@ -19,8 +19,8 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
 ) -> Result<(), Fault> {
     let (key, layout, hook) = (&headers.key, &headers.layout, headers.key.hook());
     let old_addr = match hook {
-        Hook::Ingress => key.dst,
-        Hook::Egress => key.src,
+        Hook::Ingress => &key.dst,
+        Hook::Egress => &key.src,
     };
     let (sport, dport) = match hook {
         Hook::Ingress => (value.peer_port, value.port),
@@ -32,16 +32,20 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
         zero_means_none: headers.protocol() == Protocol::UDP,
         ipv6: F::IS_V6,
     };
-    let sum = address_difference::<F>(&old_addr, &value.addr);
+    let sum = address_difference::<F>(old_addr, &value.addr);
     packet.adjust_checksum(field, sum)?;
     if (sport, dport) != (key.sport, key.dport) {
-        let ports = Checksum::default().sub16(key.sport.0).sub16(key.dport.0).add16(sport.0).add16(dport.0);
+        let ports = Checksum::default()
+            .sub16(key.sport.bytes())
+            .sub16(key.dport.bytes())
+            .add16(sport.bytes())
+            .add16(dport.bytes());
         packet.adjust_checksum(Field { pseudo_header: false, ..field }, ports)?;
-        packet.store(layout.l4, [sport, dport])?;
+        packet.store_far(layout.l4, [sport, dport])?;
     }
     match hook {
-        Hook::Ingress => F::set_destination(packet, layout.l3, value.addr, sum),
-        Hook::Egress => F::set_source(packet, layout.l3, value.addr, sum),
+        Hook::Ingress => F::set_destination(packet, value.addr, sum),
+        Hook::Egress => F::set_source(packet, value.addr, sum),
     }
 }
 

@@ -7,61 +7,56 @@
 use crate::established::{Why, established};
 use crate::family::Family;
 use crate::flow::Hook;
-use crate::headers::{Headers, Ip};
+use crate::headers::Parsed;
 use crate::new_flow::new_flow;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::service::AddressFlags;
 use crate::tables::Tables;
 
-/// A packet that comes in by a device, before it is routed. `l3` is the IP header's offset.
+/// A packet that comes in by a device, before it is routed.
 #[inline(always)]
-pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T, l3: usize) -> Outcome {
-    let ip = match F::parse(packet, l3) {
-        Ok(ip) => ip,
-        Err(outcome) => return outcome,
-    };
-    if ip.fragment {
-        return unless_vip(tables, &ip, Outcome::FragmentDropped);
+pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
+    let Some(work) = tables.work() else { return Outcome::NoMemory };
+    match work.headers.parse(packet, Hook::Ingress) {
+        Parsed::Whole => {}
+        Parsed::Fragment => return unless_vip(tables, &work.headers.key.dst, Outcome::FragmentDropped),
+        Parsed::OtherProtocol => return unless_vip(tables, &work.headers.key.dst, Outcome::UnknownProtocol),
+        Parsed::Malformed => return Outcome::Malformed,
     }
-    let headers = match Headers::parse(packet, &ip, Hook::Ingress) {
-        Ok(Some(headers)) => headers,
-        Ok(None) => return unless_vip(tables, &ip, Outcome::UnknownProtocol),
-        Err(outcome) => return outcome,
-    };
-    let why = match tables.flow(&headers.key) {
+    let why = match tables.flow(&work.headers.key) {
         None => Why::First,
-        Some(entry) => match established(packet, tables, &headers, entry) {
+        Some(entry) => match established(packet, tables, work, entry) {
             Ok(outcome) => return outcome,
             Err(why) => why,
         },
     };
-    new_flow(packet, tables, &headers, why)
+    match new_flow(packet, tables, work, why == Why::Contested) {
+        Outcome::NewFlow => why.outcome(),
+        outcome => outcome,
+    }
 }
 
-/// A packet that goes out by a device, after it was routed. `l3` is the IP header's offset.
+/// A packet that goes out by a device, after it was routed.
 #[inline(always)]
-pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T, l3: usize) -> Outcome {
-    let ip = match F::parse(packet, l3) {
-        Ok(ip) => ip,
-        Err(outcome) => return outcome,
-    };
-    let headers = match Headers::parse(packet, &ip, Hook::Egress) {
-        Ok(Some(headers)) if !ip.fragment => headers,
-        Ok(_) => return Outcome::NotOurs,
-        Err(outcome) => return outcome,
-    };
-    match tables.flow(&headers.key) {
+pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
+    let Some(work) = tables.work() else { return Outcome::NoMemory };
+    match work.headers.parse(packet, Hook::Egress) {
+        Parsed::Whole => {}
+        Parsed::Fragment | Parsed::OtherProtocol => return Outcome::NotOurs,
+        Parsed::Malformed => return Outcome::Malformed,
+    }
+    match tables.flow(&work.headers.key) {
         None => Outcome::NotOurs,
         // A flow that is over claims nothing: the packet is somebody else's.
-        Some(entry) => established(packet, tables, &headers, entry).unwrap_or(Outcome::NotOurs),
+        Some(entry) => established(packet, tables, work, entry).unwrap_or(Outcome::NotOurs),
     }
 }
 
 /// `NotOurs`, or `otherwise` for a packet to a VIP that the node does not own itself.
 #[inline(always)]
-fn unless_vip<F: Family, T: Tables<F>>(tables: &T, ip: &Ip<F>, otherwise: Outcome) -> Outcome {
-    let flags = tables.address(&ip.dst).unwrap_or_default();
+fn unless_vip<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr, otherwise: Outcome) -> Outcome {
+    let flags = tables.address(addr).unwrap_or_default();
     match flags.has(AddressFlags::VIP) && !flags.has(AddressFlags::NODE) {
         true => otherwise,
         false => Outcome::NotOurs,

@@ -6,6 +6,7 @@ use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
 use crate::service::{AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, SetRef};
 use crate::state::Tick;
+use crate::work::Work;
 
 /// Whether an insertion may replace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +57,10 @@ pub trait Tables<F: Family> {
 
     /// The node's settings.
     fn config(&self) -> Config;
+
+    /// This CPU's memory to put flows together in. One at a time.
+    #[expect(clippy::mut_from_ref, reason = "the memory is in a map, not in the tables' value")]
+    fn work(&self) -> Option<&mut Work<F>>;
 
     /// Takes from the budget of "unreachable" answers.
     fn may_answer(&self) -> bool;

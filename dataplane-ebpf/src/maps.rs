@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use dataplane_common::{
     AddressFlags, Backend, Config, Device, Family, FlowKey, FlowValue, FrontendKey, FrontendValue, Outcome,
-    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6,
+    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
 };
 
 /// A family whose flows and Services are kept in maps of this object.
@@ -15,11 +15,12 @@ pub(crate) trait Stored: Family {
     fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;
     fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue>;
     fn backends() -> &'static Array<Backend<Self>>;
+    fn work() -> &'static PerCpuArray<Work<Self>>;
 }
 
 macro_rules! stored {
     ($family:ty, $flows:ident = $flows_name:literal, $addresses:ident = $addresses_name:literal,
-     $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal) => {
+     $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal, $work:ident = $work_name:literal) => {
         #[map(name = $flows_name)]
         static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(262_144, 0);
         #[map(name = $addresses_name)]
@@ -29,6 +30,10 @@ macro_rules! stored {
         static $frontends: HashMap<FrontendKey<$family>, FrontendValue> = HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
         #[map(name = $backends_name)]
         static $backends: Array<Backend<$family>> = Array::pinned(262_144, 0);
+
+        /// Not pinned: nothing in it outlives a packet.
+        #[map(name = $work_name)]
+        static $work: PerCpuArray<Work<$family>> = PerCpuArray::with_max_entries(1, 0);
 
         impl Stored for $family {
             #[inline(always)]
@@ -50,12 +55,17 @@ macro_rules! stored {
             fn backends() -> &'static Array<Backend<Self>> {
                 &$backends
             }
+
+            #[inline(always)]
+            fn work() -> &'static PerCpuArray<Work<Self>> {
+                &$work
+            }
         }
     };
 }
 
-stored!(V4, FLOWS4 = "flows4", ADDRESSES4 = "addresses4", FRONTENDS4 = "frontends4", BACKENDS4 = "backends4");
-stored!(V6, FLOWS6 = "flows6", ADDRESSES6 = "addresses6", FRONTENDS6 = "frontends6", BACKENDS6 = "backends6");
+stored!(V4, FLOWS4 = "flows4", ADDRESSES4 = "addresses4", FRONTENDS4 = "frontends4", BACKENDS4 = "backends4", WORK4 = "work4");
+stored!(V6, FLOWS6 = "flows6", ADDRESSES6 = "addresses6", FRONTENDS6 = "frontends6", BACKENDS6 = "backends6", WORK6 = "work6");
 
 #[map(name = "sets")]
 pub(crate) static SETS: HashMap<SetKey, SetChunk> = HashMap::pinned(131_072, BPF_F_NO_PREALLOC);

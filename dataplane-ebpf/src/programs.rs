@@ -40,10 +40,12 @@ pub(crate) fn egress_l3(ctx: TcContext) -> i32 {
 /// The packet's way: steered by family, counted, and its outcome turned into the kernel's action.
 #[inline(always)]
 fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
-    let skb = Skb::new(ctx.as_ptr().cast());
-    let outcome = match skb.ethertype() {
-        ETHERTYPE_IPV4 => steer::<V4>(skb, hook, L3),
-        ETHERTYPE_IPV6 => steer::<V6>(skb, hook, L3),
+    let skb = Skb::<L3>::new(ctx.as_ptr().cast()).linear();
+    let outcome = match (skb.ethertype(), hook) {
+        (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb),
+        (ETHERTYPE_IPV4, Hook::Egress) => egress_of::<V4, L3>(skb),
+        (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb),
+        (ETHERTYPE_IPV6, Hook::Egress) => egress_of::<V6, L3>(skb),
         _ => Outcome::NotIp,
     };
     count(hook, outcome);
@@ -55,13 +57,17 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
     }
 }
 
-#[inline(always)]
-fn steer<F: Stored>(skb: Skb, hook: Hook, l3: usize) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb));
-    match hook {
-        Hook::Ingress => dataplane_common::ingress::<F, _, _>(&mut packet, &tables, l3),
-        Hook::Egress => dataplane_common::egress::<F, _, _>(&mut packet, &tables, l3),
-    }
+/// A frame for each family: together they would not fit the stack.
+#[inline(never)]
+fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
+    let (mut packet, tables) = (skb, Maps::new(skb.ifindex()));
+    dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
+}
+
+#[inline(never)]
+fn egress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
+    let (mut packet, tables) = (skb, Maps::new(skb.ifindex()));
+    dataplane_common::egress::<F, _, _>(&mut packet, &tables)
 }
 
 #[inline(always)]

@@ -7,19 +7,29 @@ use aya_ebpf::bindings::{
     __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
 };
 use aya_ebpf::helpers::{
-    bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+    bpf_csum_diff, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
+    bpf_skb_store_bytes,
 };
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
 use dataplane_common::{Checksum, Fault, Field, Packet, Wire};
 
 /// `BPF_F_IPV6`: an IPv6 address changed, so the sum that a device took over the whole packet stays
 /// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
 const BPF_F_IPV6: u64 = 1 << 7;
 
+/// The longest headers that are read in place: Ethernet, IPv6, TCP.
+const HEADERS: u32 = 14 + 40 + 20;
+
+/// Room for a stretch of a packet, too large for the stack.
+#[map(name = "scratch")]
+static SCRATCH: PerCpuArray<[u64; <Skb<0> as Packet>::MAX_SUM / 8]> = PerCpuArray::with_max_entries(1, 0);
+
 /// A packet in the kernel. Offsets are from its link-layer header, where the device has one.
 #[derive(Clone, Copy)]
-pub(crate) struct Skb(*mut __sk_buff);
+pub(crate) struct Skb<const L3: usize>(*mut __sk_buff);
 
-impl Skb {
+impl<const L3: usize> Skb<L3> {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
         Self(skb)
@@ -29,6 +39,18 @@ impl Skb {
     fn get(&self) -> &__sk_buff {
         // SAFETY: the program's own context, valid for as long as it runs.
         unsafe { &*self.0 }
+    }
+
+    /// Makes the headers directly readable, where a driver or a tunnel left them elsewhere.
+    #[inline(always)]
+    pub(crate) fn linear(self) -> Self {
+        let skb = self.get();
+        let wanted = if skb.len > HEADERS { HEADERS } else { skb.len };
+        if (skb.data_end - skb.data) < wanted {
+            // SAFETY: a helper on the program's own context. Should it fail, reads fail, too.
+            unsafe { bpf_skb_pull_data(self.0, wanted) };
+        }
+        self
     }
 
     #[inline(always)]
@@ -42,6 +64,11 @@ impl Skb {
     }
 
     /// The packet's bytes at `offset`, if they lie in its first, directly readable part.
+    ///
+    /// They are at any address, and yet accessed as if aligned, because otherwise the compiler
+    /// reads a word as four bytes. The verifier lets this pass where the machine does the same
+    /// (x86, arm64), and only there. LLVM's `allows-misaligned-mem-access` is no way out: with it,
+    /// the stack is accessed unaligned too, which the verifier refuses everywhere.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let start = self.get().data as usize + offset;
@@ -50,7 +77,9 @@ impl Skb {
     }
 }
 
-impl Packet for Skb {
+impl<const L3: usize> Packet for Skb<L3> {
+    const L3: usize = L3;
+
     #[inline(always)]
     fn len(&self) -> usize {
         self.get().len as usize
@@ -64,11 +93,20 @@ impl Packet for Skb {
 
     #[inline(always)]
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
-        if let Some(value) = self.at::<T>(offset) {
-            // SAFETY: within the packet, as just checked; any bytes are a `T`.
-            return Some(unsafe { value.read_unaligned() });
-        }
-        // Not in the linear part, or not there at all.
+        // SAFETY: within the packet, as just checked; any bytes are a `T`. See `at` on alignment.
+        self.at::<T>(offset).map(|value| unsafe { value.read() })
+    }
+
+    #[inline(always)]
+    fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        let place = self.at::<T>(offset).ok_or(Fault)?;
+        // SAFETY: within the packet, as just checked; `T` has no padding. See `at` on alignment.
+        unsafe { place.write(value) };
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn load_far<T: Wire>(&self, offset: usize) -> Option<T> {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the helper writes exactly the bytes of `value`, or fails.
         let result = unsafe {
@@ -79,17 +117,43 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
-        if let Some(place) = self.at::<T>(offset) {
-            // SAFETY: within the packet, as just checked; `T` has no padding.
-            unsafe { place.write_unaligned(value) };
-            return Ok(());
-        }
+    fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
         // SAFETY: the helper reads exactly the bytes of `value`.
         let result = unsafe {
             bpf_skb_store_bytes(self.0, offset as u32, (&raw const value).cast(), size_of::<T>() as u32, 0)
         };
         if result == 0 { Ok(()) } else { Err(Fault) }
+    }
+
+    #[inline(always)]
+    fn sum(&self, offset: usize, length: usize) -> Option<Checksum> {
+        let buffer = SCRATCH.get_ptr_mut(0)?;
+        let length = length as u32;
+        if length == 0 || length > Self::MAX_SUM as u32 {
+            return None;
+        }
+        // SAFETY: this CPU's own buffer, of MAX_SUM bytes; the first helper writes `length` of them.
+        unsafe {
+            *buffer = [0; <Skb<0> as Packet>::MAX_SUM / 8];
+            if bpf_skb_load_bytes(self.0.cast(), offset as u32, buffer.cast(), length) != 0 {
+                return None;
+            }
+            // The bytes beyond `length` are zeros and add nothing.
+            let sum = bpf_csum_diff(core::ptr::null_mut(), 0, buffer.cast(), Self::MAX_SUM as u32, 0);
+            if sum < 0 { None } else { Some(Checksum(sum as u32)) }
+        }
+    }
+
+    #[inline(always)]
+    fn blur(&self, offset: usize) -> usize {
+        match SCRATCH.get_ptr_mut(0) {
+            // SAFETY: this CPU's own buffer, at least a word long.
+            Some(buffer) => unsafe {
+                buffer.cast::<u64>().write_volatile(offset as u64);
+                buffer.cast::<u64>().read_volatile() as usize
+            },
+            None => offset,
+        }
     }
 
     #[inline(always)]
@@ -113,10 +177,10 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn make_room(&mut self, l3: usize, keep: usize, room: usize) -> Result<(), Fault> {
+    fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault> {
         // SAFETY: helpers on the program's own context.
         let result = unsafe {
-            match bpf_skb_change_tail(self.0, (l3 + keep) as u32, 0) {
+            match bpf_skb_change_tail(self.0, (L3 + keep) as u32, 0) {
                 0 => bpf_skb_adjust_room(self.0, room as i32, BPF_ADJ_ROOM_MAC, 0),
                 error => error,
             }

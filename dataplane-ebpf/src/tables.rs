@@ -7,24 +7,24 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use dataplane_common::{
     AddressFlags, Backend, BackendId, Config, Device, Direction, Entry, FlowKey, FlowValue, FrontendKey,
-    FrontendValue, Insert, InsertError, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick,
+    FrontendValue, Insert, InsertError, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
 };
 
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
-use crate::skb::Skb;
 
 /// `-EEXIST`, as map updates return it.
 const EXISTS: i32 = -17;
 
 /// The maps, for the packet that is being handled.
 pub(crate) struct Maps {
-    skb: Skb,
+    ifindex: u32,
 }
 
 impl Maps {
+    /// For a packet of the device with this index.
     #[inline(always)]
-    pub(crate) fn new(skb: Skb) -> Self {
-        Self { skb }
+    pub(crate) fn new(ifindex: u32) -> Self {
+        Self { ifindex }
     }
 }
 
@@ -94,12 +94,18 @@ impl<F: Stored> Tables<F> for Maps {
     #[inline(always)]
     fn device(&self) -> Option<Device> {
         // SAFETY: as above.
-        unsafe { DEVICES.get(self.skb.ifindex()) }.copied()
+        unsafe { DEVICES.get(self.ifindex) }.copied()
     }
 
     #[inline(always)]
     fn config(&self) -> Config {
         CONFIG.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn work(&self) -> Option<&mut Work<F>> {
+        // SAFETY: this CPU's own memory; programs of one CPU run one after the other.
+        F::work().get_ptr_mut(0).map(|work| unsafe { &mut *work })
     }
 
     #[inline(always)]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The IPv4 header (RFC 791) and the ICMP error made of it (RFC 792, RFC 1122 3.2.2).
 
-use super::{Family, V4, words4};
+use super::{Family, V4};
 use crate::checksum::Checksum;
 use crate::device::Device;
-use crate::headers::{Ip, Layout};
-use crate::outcome::Outcome;
+use crate::headers::{Headers, Layout, Parsed};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
 use crate::wire::{Addr4, Wire};
@@ -43,45 +42,46 @@ impl Family for V4 {
     const WORDS: usize = 1;
     const UNREACHABLE_HEADERS: usize = size_of::<Header>() + ICMP_HEADER;
     const IS_V6: bool = false;
+    const HEADER: usize = size_of::<Header>();
 
     #[inline(always)]
     fn words(addr: &Addr4) -> [u32; 4] {
-        words4(addr)
+        addr.words()
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Ip<Self>, Outcome> {
-        let header: Header = packet.load(l3).ok_or(Outcome::Malformed)?;
+    fn parse<P: Packet>(packet: &P, headers: &mut Headers<Self>) -> Parsed {
+        let l3 = P::L3;
+        let Some(header) = packet.load::<Header>(l3) else { return Parsed::Malformed };
         let header_length = ((header.version_ihl & 0xf) as usize) << 2;
         let total_length = u16::from_be_bytes(header.total_length) as usize;
         // A total length of 0 is a GSO packet beyond 64 KiB (BIG TCP): the device will cut it.
-        let length = if total_length == 0 { packet.len() - l3 } else { total_length };
-        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || l3 + length > packet.len() {
-            return Err(Outcome::Malformed);
+        let end = if total_length == 0 { packet.len() } else { l3 + total_length };
+        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || end > packet.len() {
+            return Parsed::Malformed;
         }
-        Ok(Ip {
-            src: header.src,
-            dst: header.dst,
-            protocol: header.protocol,
-            fragment: u16::from_be_bytes(header.fragment) & FRAGMENT_MASK != 0,
-            layout: Layout { l3, l4: l3 + header_length, end: l3 + length },
-        })
+        let l4 = if header_length == size_of::<Header>() { l3 + size_of::<Header>() } else { packet.blur(l3 + header_length) };
+        headers.layout = Layout { l4, end };
+        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
+        match u16::from_be_bytes(header.fragment) & FRAGMENT_MASK {
+            0 => Parsed::Whole,
+            _ => Parsed::Fragment,
+        }
     }
 
     #[inline(always)]
-    fn set_source<P: Packet>(packet: &mut P, l3: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-        set_address(packet, l3, SOURCE, addr, sum)
+    fn set_source<P: Packet>(packet: &mut P, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+        set_address(packet, SOURCE, addr, sum)
     }
 
     #[inline(always)]
-    fn set_destination<P: Packet>(packet: &mut P, l3: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-        set_address(packet, l3, DESTINATION, addr, sum)
+    fn set_destination<P: Packet>(packet: &mut P, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+        set_address(packet, DESTINATION, addr, sum)
     }
 
     #[inline(always)]
     fn write_unreachable<P: Packet>(
         packet: &mut P,
-        l3: usize,
         from: Addr4,
         to: Addr4,
         quote: Quote,
@@ -101,8 +101,8 @@ impl Family for V4 {
             dst: to,
         };
         header.checksum = header_checksum(&header);
-        packet.store(l3, header)?;
-        let icmp = l3 + size_of::<Header>();
+        packet.store(P::L3, header)?;
+        let icmp = P::L3 + size_of::<Header>();
         let checksum = quote.sum.add16(PORT_UNREACHABLE).finish();
         let [t, c] = PORT_UNREACHABLE;
         let [a, b] = checksum;
@@ -116,16 +116,16 @@ impl Family for V4 {
 }
 
 #[inline(always)]
-fn set_address<P: Packet>(packet: &mut P, l3: usize, at: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-    let checksum: [u8; 2] = packet.load(l3 + CHECKSUM).ok_or(Fault)?;
-    packet.store(l3 + CHECKSUM, sum.update(checksum))?;
-    packet.store(l3 + at, addr)
+fn set_address<P: Packet>(packet: &mut P, at: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
+    let checksum: [u8; 2] = packet.load(P::L3 + CHECKSUM).ok_or(Fault)?;
+    packet.store(P::L3 + CHECKSUM, sum.update(checksum))?;
+    packet.store(P::L3 + at, addr)
 }
 
 #[inline(always)]
 fn header_checksum(h: &Header) -> [u8; 2] {
-    let [src, ..] = words4(&h.src);
-    let [dst, ..] = words4(&h.dst);
+    let [src, ..] = h.src.words();
+    let [dst, ..] = h.dst.words();
     Checksum::default()
         .add16([h.version_ihl, h.tos])
         .add16(h.total_length)

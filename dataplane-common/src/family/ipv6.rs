@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The IPv6 header (RFC 8200) and the ICMPv6 error made of it (RFC 4443).
 
-use super::{Family, V6, words6};
+use super::{Family, V6};
 use crate::checksum::Checksum;
 use crate::device::Device;
-use crate::headers::{Ip, Layout};
-use crate::outcome::Outcome;
+use crate::headers::{Headers, Layout, Parsed, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
 use crate::wire::{Addr6, Wire};
@@ -43,40 +42,45 @@ impl Family for V6 {
     const WORDS: usize = 4;
     const UNREACHABLE_HEADERS: usize = size_of::<Header>() + ICMP_HEADER;
     const IS_V6: bool = true;
+    const HEADER: usize = size_of::<Header>();
 
     #[inline(always)]
     fn words(addr: &Addr6) -> [u32; 4] {
-        words6(addr)
+        addr.words()
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Ip<Self>, Outcome> {
-        let header: Header = packet.load(l3).ok_or(Outcome::Malformed)?;
+    fn parse<P: Packet>(packet: &P, headers: &mut Headers<Self>) -> Parsed {
+        let l3 = P::L3;
+        let Some(header) = packet.load::<Header>(l3) else { return Parsed::Malformed };
         let payload_length = u16::from_be_bytes(header.payload_length) as usize;
+        // A payload length of 0 is a jumbogram, or a GSO packet that will be cut (BIG TCP).
         let end = if payload_length == 0 { packet.len() } else { l3 + size_of::<Header>() + payload_length };
         let [version_class, ..] = header.version_class_flow;
         if version_class >> 4 != 6 || end > packet.len() {
-            return Err(Outcome::Malformed);
+            return Parsed::Malformed;
         }
-        let (protocol, l4, fragment) = transport(packet, header.next_header, l3 + size_of::<Header>())?;
-        let layout = Layout { l3, l4, end };
-        Ok(Ip { src: header.src, dst: header.dst, protocol, fragment, layout })
+        headers.layout = Layout { l4: l3 + size_of::<Header>(), end };
+        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.next_header);
+        match Protocol(header.next_header) {
+            Protocol::TCP | Protocol::UDP => Parsed::Whole,
+            _ => walk_extensions(packet, headers),
+        }
     }
 
     #[inline(always)]
-    fn set_source<P: Packet>(packet: &mut P, l3: usize, addr: Addr6, _: Checksum) -> Result<(), Fault> {
-        packet.store(l3 + SOURCE, addr)
+    fn set_source<P: Packet>(packet: &mut P, addr: Addr6, _: Checksum) -> Result<(), Fault> {
+        packet.store(P::L3 + SOURCE, addr)
     }
 
     #[inline(always)]
-    fn set_destination<P: Packet>(packet: &mut P, l3: usize, addr: Addr6, _: Checksum) -> Result<(), Fault> {
-        packet.store(l3 + DESTINATION, addr)
+    fn set_destination<P: Packet>(packet: &mut P, addr: Addr6, _: Checksum) -> Result<(), Fault> {
+        packet.store(P::L3 + DESTINATION, addr)
     }
 
     #[inline(always)]
     fn write_unreachable<P: Packet>(
         packet: &mut P,
-        l3: usize,
         from: Addr6,
         to: Addr6,
         quote: Quote,
@@ -90,18 +94,18 @@ impl Family for V6 {
             src: from,
             dst: to,
         };
-        packet.store(l3, header)?;
+        packet.store(P::L3, header)?;
         // The checksum is over the pseudo-header too (RFC 4443 section 2.3).
         let mut sum = quote.sum.add16(PORT_UNREACHABLE).add16(header.payload_length).add16([0, ICMPV6]);
-        for word in words6(&header.src) {
+        for word in header.src.words() {
             sum = sum.add(word);
         }
-        for word in words6(&header.dst) {
+        for word in header.dst.words() {
             sum = sum.add(word);
         }
         let [t, c] = PORT_UNREACHABLE;
         let [a, b] = sum.finish();
-        packet.store(l3 + size_of::<Header>(), [t, c, a, b, 0, 0, 0, 0])
+        packet.store(P::L3 + size_of::<Header>(), [t, c, a, b, 0, 0, 0, 0])
     }
 
     #[inline(always)]
@@ -110,32 +114,26 @@ impl Family for V6 {
     }
 }
 
-/// Walks the extension headers: the transport protocol, its offset, and whether this is a fragment.
-#[inline(always)]
-fn transport<P: Packet>(packet: &P, first: u8, start: usize) -> Result<(u8, usize, bool), Outcome> {
-    let (mut next, mut offset, mut fragment) = (first, start, false);
-    for _ in 0..MAX_EXTENSIONS {
-        match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
-                let [following, length]: [u8; 2] = packet.load(offset).ok_or(Outcome::Malformed)?;
-                next = following;
-                offset += (length as usize + 1) << 3;
-            }
-            FRAGMENT => {
-                let [following, _, high, low]: [u8; 4] = packet.load(offset).ok_or(Outcome::Malformed)?;
-                // An atomic fragment (RFC 6946) is whole: no offset, nothing to follow.
-                fragment = u16::from_be_bytes([high, low]) & !0x6 != 0;
-                next = following;
-                offset += 8;
-                if fragment {
-                    break;
-                }
-            }
-            _ => return Ok((next, offset, fragment)),
+/// Goes on to the transport header behind extension headers, if there are any.
+#[inline(never)]
+fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
+    let (mut next, mut offset) = (headers.key.protocol, headers.layout.l4);
+    for _ in 0..=MAX_EXTENSIONS {
+        let fragment_header = next == FRAGMENT;
+        if !fragment_header && next != HOP_BY_HOP && next != ROUTING && next != DESTINATION_OPTIONS {
+            (headers.key.protocol, headers.layout.l4) = (next, packet.blur(offset));
+            return Parsed::Whole;
         }
+        let Some([following, length, high, low]) = packet.load_far::<[u8; 4]>(offset) else {
+            return Parsed::Malformed;
+        };
+        // An atomic fragment (RFC 6946) is whole: no offset, nothing to follow.
+        if fragment_header && u16::from_be_bytes([high, low]) & !0x6 != 0 {
+            return Parsed::Fragment;
+        }
+        // The length does not count the first 8 bytes; in a fragment header it is reserved.
+        offset += if fragment_header { 8 } else { (length as usize + 1) << 3 };
+        next = following;
     }
-    match next {
-        HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS if !fragment => Err(Outcome::Malformed),
-        _ => Ok((next, offset, fragment)),
-    }
+    Parsed::Malformed
 }

@@ -13,7 +13,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
 use super::pins::{Pins, PinsError};
@@ -95,7 +95,6 @@ impl Programs {
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.maps())
-            .verifier_log_level(VerifierLogLevel::empty())
             .map_max_entries("sets", sets)
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);

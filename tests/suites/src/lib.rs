@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the suites share: packets as text and bytes, the case table, and the two machines that the
+//! table is run through — the host build of the decisions and the loaded kernel programs.
+
+pub mod cases;
+pub mod host;
+pub mod kernel;
+pub mod packet;
+pub mod world;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Where a packet is worked on: memory of the CPU's own, in a map.
+//!
+//! Not on the stack, for two reasons: it has no room for two keys and two values of IPv6, and the
+//! verifier knows the stack too well. It would follow each combination of what is in there through
+//! the rest of the program; of what lies in a map it knows nothing, and goes that way once.
+
+use crate::family::Family;
+use crate::flow::{FlowKey, FlowValue};
+use crate::headers::Headers;
+
+/// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
+/// packet to the next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Work<F: Family> {
+    pub(crate) headers: Headers<F>,
+    /// The flow of `headers.key`.
+    pub(crate) value: FlowValue<F>,
+    /// Another entry of that flow.
+    pub(crate) reply_key: FlowKey<F>,
+    pub(crate) reply: FlowValue<F>,
+    /// Not under the client's own port, which another connection to that backend has: 0 or 1.
+    pub(crate) contested: u32,
+}
+
+impl<F: Family> Work<F> {
+    /// As a map has it at first.
+    #[cfg(any(test, feature = "host"))]
+    pub(crate) fn empty() -> Self {
+        let headers = Headers::new(crate::flow::Hook::Ingress);
+        let value = FlowValue::default();
+        Self { headers, value, reply_key: headers.key, reply: value, contested: 0 }
+    }
+
+    /// Works out the other entry of the pair.
+    #[inline(always)]
+    pub(crate) fn set_reply(&mut self) {
+        (self.reply_key, self.reply) = self.headers.key.partner(&self.value);
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packets that are nobody's Service, and packets that are hardly packets.
+
+use dataplane::model::{Family, Protocol};
+use dataplane_common::Outcome;
+
+use super::{Case, Out, Step, dropped, passes};
+use crate::packet::{Packet, tcp, udp};
+use crate::world::{At, Names, World};
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        not_ours(n),
+        cut_short(n),
+        not_ip(n),
+        other_protocol(n),
+        fragments(n),
+    ]
+}
+
+fn world(n: Names) -> Step {
+    Step::World(World::default().service(n.vip(1, 80), Protocol::Tcp, &[n.pod(1, 80)]))
+}
+
+fn raw(at: At, packet: Vec<u8>, outcome: Outcome) -> Step {
+    let out = Out::Packet(packet.clone());
+    Step::Meet {
+        at,
+        packet,
+        outcome,
+        out,
+    }
+}
+
+fn not_ours(n: Names) -> Case {
+    let (client, pod) = (n.client(40_000), n.pod(1, 80));
+    Case {
+        name: "traffic between pods, and to the outside, passes byte for byte [9]",
+        steps: vec![
+            world(n),
+            passes(At::PodIngress, &tcp("S", client, pod), Outcome::NotOurs),
+            passes(At::PodEgress, &tcp("SA", pod, client), Outcome::NotOurs),
+            passes(At::PodIngress, &udp(client, n.outside(53)), Outcome::NotOurs),
+            passes(
+                At::UplinkIngress,
+                &tcp("PA", n.outside(443), client),
+                Outcome::NotOurs,
+            ),
+            passes(
+                At::UplinkIngress,
+                &tcp("S", n.outside(40_000), n.node(22)),
+                Outcome::NotOurs,
+            ),
+            Step::Flows(0),
+        ],
+    }
+}
+
+fn cut_short(n: Names) -> Case {
+    let packet = tcp("S", n.client(40_000), n.vip(1, 80)).bytes();
+    let (l4, wrong_version) = match n.family {
+        Family::V4 => (34, 0x65),
+        Family::V6 => (54, 0x40),
+    };
+    let mut versions = packet.clone();
+    versions[14] = wrong_version;
+    let mut steps = vec![world(n), raw(At::PodIngress, versions, Outcome::Malformed)];
+    // A test run takes no packet without a whole IP header: those are the properties' (any_bytes).
+    for length in [l4, l4 + 4, l4 + 19] {
+        steps.push(raw(At::PodIngress, packet[..length].to_vec(), Outcome::Malformed));
+    }
+    if n.family == Family::V4 {
+        let mut short_header = packet.clone();
+        short_header[14] = 0x44;
+        steps.push(raw(At::PodIngress, short_header, Outcome::Malformed));
+        let mut long_header = packet;
+        long_header[14] = 0x4f;
+        steps.push(raw(At::PodIngress, long_header, Outcome::Malformed));
+    }
+    Case {
+        name: "a packet cut short or at odds with itself is left to the stack to judge [72]",
+        steps,
+    }
+}
+
+fn not_ip(n: Names) -> Case {
+    let mut arp = tcp("S", n.client(40_000), n.vip(1, 80)).bytes();
+    (arp[12], arp[13]) = (0x08, 0x06);
+    Case {
+        name: "what is not IP passes",
+        steps: vec![world(n), raw(At::PodIngress, arp, Outcome::NotIp)],
+    }
+}
+
+fn other_protocol(n: Names) -> Case {
+    let with_protocol = |packet: &Packet, protocol: u8| {
+        let mut bytes = packet.bytes();
+        match n.family {
+            Family::V4 => bytes[23] = protocol,
+            Family::V6 => bytes[20] = protocol,
+        }
+        bytes
+    };
+    let to_vip = udp(n.client(1), n.vip(1, 80));
+    let to_pod = udp(n.client(1), n.pod(1, 80));
+    let vip = Step::Meet {
+        at: At::PodIngress,
+        packet: with_protocol(&to_vip, 132),
+        outcome: Outcome::UnknownProtocol,
+        out: Out::Dropped,
+    };
+    Case {
+        name: "a protocol that no Service can have goes no further to a VIP, and freely elsewhere [8]",
+        steps: vec![
+            world(n),
+            vip,
+            raw(At::PodIngress, with_protocol(&to_pod, 132), Outcome::NotOurs),
+        ],
+    }
+}
+
+fn fragments(n: Names) -> Case {
+    if n.family == Family::V6 {
+        return Case {
+            name: "fragments of IPv6 are made by the lab",
+            steps: Vec::new(),
+        };
+    }
+    let fragment = |packet: &Packet| {
+        let mut bytes = packet.bytes();
+        bytes[20] = 0x20;
+        bytes
+    };
+    let whole = tcp("S", n.client(1), n.vip(1, 80));
+    let first = Step::Meet {
+        at: At::PodIngress,
+        packet: fragment(&udp(n.client(1), n.vip(1, 80))),
+        outcome: Outcome::FragmentDropped,
+        out: Out::Dropped,
+    };
+    Case {
+        name: "a fragment to a VIP is dropped and counted, and passes elsewhere",
+        steps: vec![
+            world(n),
+            first,
+            raw(
+                At::PodIngress,
+                fragment(&udp(n.client(1), n.pod(1, 80))),
+                Outcome::NotOurs,
+            ),
+            dropped(At::PodIngress, &whole, Outcome::NewFlow),
+        ],
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packets to put in and to expect, built and checked by etherparse: not by the code under test.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{PacketBuilder, PacketBuilderStep, SlicedPacket, TransportSlice};
+
+/// A TCP or UDP packet, as a case names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub transport: Transport,
+    pub payload: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp {
+        flags: Flags,
+        sequence: u32,
+        acknowledgement: u32,
+    },
+}
+
+/// TCP control bits, by the letters tcpdump prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub &'static str);
+
+impl Flags {
+    fn has(self, letter: char) -> bool {
+        self.0.contains(letter)
+    }
+}
+
+pub fn udp(src: SocketAddr, dst: SocketAddr) -> Packet {
+    Packet {
+        src,
+        dst,
+        transport: Transport::Udp,
+        payload: b"shunt!".to_vec(),
+    }
+}
+
+/// A TCP segment; `flags` are letters of `SFRPA`.
+pub fn tcp(flags: &'static str, src: SocketAddr, dst: SocketAddr) -> Packet {
+    let transport = Transport::Tcp {
+        flags: Flags(flags),
+        sequence: 1_000,
+        acknowledgement: 0,
+    };
+    Packet {
+        src,
+        dst,
+        transport,
+        payload: Vec::new(),
+    }
+}
+
+impl Packet {
+    /// The same with these TCP numbers.
+    #[must_use]
+    pub fn numbers(mut self, seq: u32, ack: u32) -> Self {
+        if let Transport::Tcp {
+            sequence,
+            acknowledgement,
+            ..
+        } = &mut self.transport
+        {
+            (*sequence, *acknowledgement) = (seq, ack);
+        }
+        self
+    }
+
+    /// The same between other ends: what a rewrite shall make of it.
+    #[must_use]
+    pub fn between(&self, src: SocketAddr, dst: SocketAddr) -> Self {
+        Self {
+            src,
+            dst,
+            ..self.clone()
+        }
+    }
+
+    /// The packet on an Ethernet device.
+    pub fn bytes(&self) -> Vec<u8> {
+        let step = ethernet(self.src.ip(), self.dst.ip());
+        let mut bytes = Vec::new();
+        let written = match self.transport {
+            Transport::Udp => step
+                .udp(self.src.port(), self.dst.port())
+                .write(&mut bytes, &self.payload),
+            Transport::Tcp {
+                flags,
+                sequence,
+                acknowledgement,
+            } => {
+                let mut step = step.tcp(self.src.port(), self.dst.port(), sequence, 64_000);
+                for (letter, set) in [
+                    ('S', PacketBuilderStep::syn as fn(_) -> _),
+                    ('F', PacketBuilderStep::fin),
+                    ('R', PacketBuilderStep::rst),
+                    ('P', PacketBuilderStep::psh),
+                ] {
+                    if flags.has(letter) {
+                        step = set(step);
+                    }
+                }
+                if flags.has('A') {
+                    step = step.ack(acknowledgement);
+                }
+                step.write(&mut bytes, &self.payload)
+            }
+        };
+        written.expect("a packet in memory");
+        bytes
+    }
+
+    /// The ICMP "port unreachable" that this packet is answered with: back to its sender, in the name
+    /// of the address it went to, quoting it as it was sent.
+    pub fn unreachable(&self) -> Vec<u8> {
+        let quoted = self.bytes().split_off(14);
+        let mut bytes = Vec::new();
+        match (self.dst.ip(), self.src.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let mut header = etherparse::Ipv4Header::new(
+                    0,
+                    64,
+                    etherparse::IpNumber::ICMP,
+                    from.octets(),
+                    to.octets(),
+                )
+                .expect("a short packet");
+                header.dscp = etherparse::IpDscp::try_new(48).expect("six bits");
+                PacketBuilder::ethernet2(TO, FROM)
+                    .ip(etherparse::IpHeaders::Ipv4(header, Default::default()))
+                    .icmpv4(etherparse::Icmpv4Type::DestinationUnreachable(
+                        etherparse::icmpv4::DestUnreachableHeader::Port,
+                    ))
+                    .write(&mut bytes, &quoted)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ethernet2(TO, FROM)
+                .ipv6(from.octets(), to.octets(), 64)
+                .icmpv6(etherparse::Icmpv6Type::DestinationUnreachable(
+                    etherparse::icmpv6::DestUnreachableCode::Port,
+                ))
+                .write(&mut bytes, &quoted),
+            _ => panic!("a packet between two families"),
+        }
+        .expect("a packet in memory");
+        bytes
+    }
+}
+
+const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const TO: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+fn ethernet(src: IpAddr, dst: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {
+    let step = PacketBuilder::ethernet2(FROM, TO);
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => step.ipv4(src.octets(), dst.octets(), 63),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => step.ipv6(src.octets(), dst.octets(), 63),
+        _ => panic!("a packet between two families"),
+    }
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&describe(&self.bytes()))
+    }
+}
+
+/// A packet as text, for failures: one line, its checksums judged.
+pub fn describe(bytes: &[u8]) -> String {
+    let Ok(packet) = SlicedPacket::from_ethernet(bytes) else {
+        return format!("{} bytes that are no packet: {bytes:02x?}", bytes.len());
+    };
+    let ends = match &packet.net {
+        Some(etherparse::NetSlice::Ipv4(ip)) => {
+            let header = ip.header().to_header();
+            let sound = header.header_checksum == header.calc_header_checksum();
+            format!(
+                "{} > {}{}",
+                header.source_addr_str(),
+                header.destination_addr_str(),
+                if sound { "" } else { " BAD IP CHECKSUM" }
+            )
+        }
+        Some(etherparse::NetSlice::Ipv6(ip)) => {
+            format!(
+                "{} > {}",
+                ip.header().source_addr(),
+                ip.header().destination_addr()
+            )
+        }
+        _ => "not IP".to_owned(),
+    };
+    let transport = match &packet.transport {
+        Some(TransportSlice::Udp(udp)) => {
+            format!(
+                "udp {} > {}, checksum {:04x}",
+                udp.source_port(),
+                udp.destination_port(),
+                udp.checksum()
+            )
+        }
+        Some(TransportSlice::Tcp(tcp)) => format!(
+            "tcp {} > {} [{}{}{}{}] seq {} ack {}, checksum {:04x}",
+            tcp.source_port(),
+            tcp.destination_port(),
+            if tcp.syn() { "S" } else { "" },
+            if tcp.fin() { "F" } else { "" },
+            if tcp.rst() { "R" } else { "" },
+            if tcp.ack() { "A" } else { "" },
+            tcp.sequence_number(),
+            tcp.acknowledgment_number(),
+            tcp.checksum()
+        ),
+        Some(TransportSlice::Icmpv4(icmp)) => {
+            format!("{:?}, {} bytes quoted", icmp.icmp_type(), icmp.payload().len())
+        }
+        Some(TransportSlice::Icmpv6(icmp)) => {
+            format!("{:?}, {} bytes quoted", icmp.icmp_type(), icmp.payload().len())
+        }
+        Some(TransportSlice::Igmp(_)) | None => "no transport".to_owned(),
+    };
+    format!("{ends} {transport}, {} bytes", bytes.len())
+}
+
+trait AddressText {
+    fn source_addr_str(&self) -> String;
+    fn destination_addr_str(&self) -> String;
+}
+
+impl AddressText for etherparse::Ipv4Header {
+    fn source_addr_str(&self) -> String {
+        std::net::Ipv4Addr::from(self.source).to_string()
+    }
+
+    fn destination_addr_str(&self) -> String {
+        std::net::Ipv4Addr::from(self.destination).to_string()
+    }
+}
