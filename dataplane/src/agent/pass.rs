@@ -162,12 +162,18 @@ impl<M: Maps> Agent<M> {
         for failure in failures {
             *counted.entry(failure.to_string()).or_default() += 1;
         }
-        let retry_after = self.backoff.next();
-        for (failure, times) in &counted {
-            error!(times, %failure, ?retry_after, "the kernel is not in step");
+        // Services that fail again and again, event by event, must not put off what helps them.
+        let now = Instant::now();
+        let retry_at = match self.resync_at {
+            Some(at) if at > now => at,
+            _ => now + self.backoff.next(),
+        };
+        let news = self.resync_at != Some(retry_at) || !counted.keys().eq(&self.failures);
+        for (failure, times) in counted.iter().filter(|_| news) {
+            error!(times, %failure, retry_after = ?(retry_at - now), "the kernel is not in step");
         }
         self.failures = counted.into_keys().collect();
-        self.resync_at = Some(Instant::now() + retry_after);
+        self.resync_at = Some(retry_at);
         self.reports.metrics.in_step.set(0);
         self.out_of_step
             .get_or_insert_with(|| self.reports.ready.register_task("kernel in step"));

@@ -3,10 +3,88 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::maps::{Bound, Capacity};
+use super::op::Op;
+use super::tables::{BackendId, KernelState, ServiceId, SetId};
+use crate::model::Family;
+
+/// All ids that can be given out.
+#[derive(Clone, Debug)]
+pub(super) struct Ids {
+    capacity: Capacity,
+    services: IdPool,
+    backends4: IdPool,
+    backends6: IdPool,
+    next_set: u32,
+}
+
+impl Ids {
+    pub(super) fn new(capacity: Capacity) -> Self {
+        Self {
+            capacity,
+            services: IdPool::new(capacity.services.highest_id),
+            backends4: IdPool::new(capacity.backends4.highest_id),
+            backends6: IdPool::new(capacity.backends6.highest_id),
+            next_set: 1,
+        }
+    }
+
+    /// Takes over what the kernel holds.
+    pub(super) fn adopt(&mut self, state: &KernelState) {
+        let backends = |family| {
+            let of_family = state.backends.keys().filter(move |id| id.family == family);
+            of_family.map(|id| id.index).collect()
+        };
+        self.services
+            .adopt(&state.services.keys().map(|id| id.0).collect());
+        self.backends4.adopt(&backends(Family::V4));
+        self.backends6.adopt(&backends(Family::V6));
+        let last_set = state.sets.last_key_value().map_or(0, |(id, _)| id.0);
+        self.next_set = self.next_set.max(last_set.saturating_add(1));
+    }
+
+    /// What `op` took out of the kernel can be given out again, when its turn comes.
+    pub(super) fn applied(&mut self, op: &Op) {
+        match op {
+            Op::DeleteBackend { id } => self.pool(id.family).free(id.index),
+            Op::DeleteService { id } => self.services.free(id.0),
+            _ => {}
+        }
+    }
+
+    pub(super) fn service(&mut self) -> Result<ServiceId, Bound> {
+        self.services.take().map(ServiceId).ok_or(self.capacity.services)
+    }
+
+    pub(super) fn backend(&mut self, family: Family) -> Result<BackendId, Bound> {
+        let bound = self.capacity.backends(family);
+        let index = self.pool(family).take().ok_or(bound)?;
+        Ok(BackendId { family, index })
+    }
+
+    /// One that is not in use: after four billion sets it matters.
+    pub(super) fn set(&mut self, is_used: impl Fn(SetId) -> bool) -> SetId {
+        loop {
+            let id = SetId(self.next_set);
+            self.next_set = self.next_set.checked_add(1).unwrap_or(1);
+            if !is_used(id) {
+                return id;
+            }
+        }
+    }
+
+    fn pool(&mut self, family: Family) -> &mut IdPool {
+        match family {
+            Family::V4 => &mut self.backends4,
+            Family::V6 => &mut self.backends6,
+        }
+    }
+}
+
 /// Gives out 1 to `highest`: first those never used, then the ones freed longest ago. A flow that still names a
 /// freed backend is thus unlikely to find a stranger under its id.
 #[derive(Clone, Debug)]
-pub(super) struct IdPool {
+struct IdPool {
     highest: u32,
     /// The lowest id that was never given out.
     fresh: u32,
@@ -14,7 +92,7 @@ pub(super) struct IdPool {
 }
 
 impl IdPool {
-    pub(super) fn new(highest: u32) -> Self {
+    fn new(highest: u32) -> Self {
         Self {
             highest,
             fresh: 1,
@@ -22,7 +100,7 @@ impl IdPool {
         }
     }
 
-    pub(super) fn take(&mut self) -> Option<u32> {
+    fn take(&mut self) -> Option<u32> {
         if self.fresh <= self.highest {
             self.fresh += 1;
             return Some(self.fresh - 1);
@@ -30,7 +108,7 @@ impl IdPool {
         self.freed.pop_front()
     }
 
-    pub(super) fn free(&mut self, id: u32) {
+    fn free(&mut self, id: u32) {
         if (1..=self.highest).contains(&id) {
             self.freed.push_back(id);
         }
@@ -38,7 +116,7 @@ impl IdPool {
 
     /// Takes over what the kernel holds. What is known to be free keeps its place in the queue; what was given
     /// out and never arrived goes to the end of it.
-    pub(super) fn adopt(&mut self, used: &BTreeSet<u32>) {
+    fn adopt(&mut self, used: &BTreeSet<u32>) {
         let last = used.last().copied().unwrap_or(0).min(self.highest);
         self.fresh = self.fresh.max(last + 1);
         self.freed.retain(|id| !used.contains(id));

@@ -3,6 +3,7 @@
 //! nothing is written.
 
 mod diff;
+mod draft;
 mod ids;
 mod maps;
 mod memory;

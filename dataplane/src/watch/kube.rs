@@ -10,10 +10,10 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{self, Event as Watch};
-use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event as Watch, watcher};
 use kube::{Api, Client, Config, Resource};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::guarded::Guarded;
@@ -24,15 +24,32 @@ use crate::index::{Change, Seen};
 use crate::metrics::Metrics;
 use crate::model::{NamespacedName, Reason};
 
-/// How long the server keeps one watch open. A connection that died without a word is noticed that late, and
-/// every node asks three times in it.
-const WATCH_SECONDS: u32 = 120;
-/// No answer at all for longer than that, neither to a list nor on a watch, is a dead connection.
-const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+/// How the API server is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How long the server keeps one watch open. A connection that died without a word is noticed that late, and
+    /// every node asks three times in it.
+    pub watch_seconds: u32,
+    /// Objects per answer to a list.
+    pub page: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            watch_seconds: 120,
+            page: 500,
+        }
+    }
+}
+
+/// No answer at all for that long, neither to a list nor on a watch, is a dead connection. Longer than any watch.
+const SILENCE: Duration = Duration::from_secs(130);
 /// A watch that works may have nothing to tell; one that fails tells so after each attempt and each pause
 /// between two (30 s and some jitter).
 const RECOVERED_AFTER: Duration = Duration::from_secs(SILENCE.as_secs() + 60);
-const PAGE: u32 = 500;
+/// Between an event that could not be read and the list that makes good for it.
+const RELIST_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -71,30 +88,22 @@ async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError>
 
 /// Watches everything there is to watch, for ever: what fails is tried again, and what was known stays in force
 /// meanwhile. Returns when the agent is gone.
-pub async fn run(client: Client, door: Door, sender: Sender, metrics: Metrics) {
-    let selected = || {
-        watcher::Config::default()
-            .labels(SELECTOR)
-            .page_size(PAGE)
-            .timeout(WATCH_SECONDS)
-    };
-    let own_node = format!("metadata.name={}", door.node_name());
-    let node = watcher::Config::default()
-        .fields(&own_node)
-        .timeout(WATCH_SECONDS);
+pub async fn run(client: Client, pace: Pace, door: Door, sender: Sender, metrics: Metrics) {
+    let paced = watcher::Config::default()
+        .page_size(pace.page)
+        .timeout(pace.watch_seconds);
+    let selected = paced.clone().labels(SELECTOR);
+    let own_node = paced.fields(&format!("metadata.name={}", door.node_name()));
+    info!(node = door.node_name(), "watching the Kubernetes API");
     let sink = Sink {
         door,
         sender,
         metrics,
     };
-    info!(node = sink.door.node_name(), "watching the Kubernetes API");
     tokio::join!(
-        sink.follow(watch(Api::<Guarded<Service>>::all(client.clone()), selected())),
-        sink.follow(watch(
-            Api::<Guarded<EndpointSlice>>::all(client.clone()),
-            selected()
-        )),
-        sink.follow(watch(Api::<Guarded<Node>>::all(client), node)),
+        sink.watch::<Service>(&client, &selected),
+        sink.watch::<EndpointSlice>(&client, &selected),
+        sink.watch::<Node>(&client, &own_node),
     );
 }
 
@@ -104,35 +113,50 @@ struct Sink {
     metrics: Metrics,
 }
 
+/// Why a stream of events came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    AgentGone,
+    /// An event could not be read: nobody knows what it would have told, and it will not come again.
+    EventLost,
+}
+
 impl Sink {
-    async fn follow<K: Watched>(&self, stream: impl Stream<Item = watcher::Result<Watch<Guarded<K>>>>) {
+    async fn watch<K: Watched>(&self, client: &Client, config: &watcher::Config) {
+        loop {
+            let api = Api::<Guarded<K>>::all(client.clone());
+            match self.follow(watcher(api, config.clone())).await {
+                End::AgentGone => return,
+                End::EventLost => sleep(RELIST_AFTER).await,
+            }
+        }
+    }
+
+    async fn follow<K: Watched>(
+        &self,
+        stream: impl Stream<Item = watcher::Result<Watch<Guarded<K>>>>,
+    ) -> End {
         let mut stream = pin!(stream.default_backoff());
         let mut list = BTreeMap::new();
         loop {
-            let event = match timeout(RECOVERED_AFTER, stream.next()).await {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
+            let change = match timeout(RECOVERED_AFTER, stream.next()).await {
+                Ok(Some(Ok(event))) => self.change(event, &mut list),
+                Ok(Some(Err(failure))) => {
+                    self.report::<K>(&failure);
+                    if is_lost_event(&failure) {
+                        return End::EventLost;
+                    }
+                    None
+                }
+                Ok(None) => return End::EventLost,
                 Err(_) => {
                     self.metrics.watch_works(K::KIND);
-                    continue;
-                }
-            };
-            let change = match event {
-                Ok(event) => {
-                    // The intention to list is not yet an answer.
-                    if !matches!(event, Watch::Init) {
-                        self.metrics.watch_event(K::KIND);
-                    }
-                    self.change(event, &mut list)
-                }
-                Err(failure) => {
-                    self.report::<K>(&failure);
                     None
                 }
             };
             let Some(change) = change else { continue };
             if let Err(Closed) = send(&self.sender, Batch::now(vec![K::event(change)])).await {
-                return;
+                return End::AgentGone;
             }
         }
     }
@@ -143,6 +167,10 @@ impl Sink {
         event: Watch<Guarded<K>>,
         list: &mut BTreeMap<NamespacedName, Seen<K::Model>>,
     ) -> Option<Change<K::Model>> {
+        // The intention to list is not yet an answer.
+        if !matches!(event, Watch::Init) {
+            self.metrics.watch_event(K::KIND);
+        }
         match event {
             Watch::Init => {
                 list.clear();
@@ -174,5 +202,118 @@ impl Sink {
         } else {
             debug!(kind = K::KIND.as_str(), %failure, "watch still fails");
         }
+    }
+}
+
+/// A line of a watch that is no event. (A connection that breaks between two lines loses nothing.)
+fn is_lost_event(failure: &watcher::Error) -> bool {
+    match failure {
+        watcher::Error::WatchFailed(kube::Error::ReadEvents(_)) => false,
+        watcher::Error::WatchFailed(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::core::Status;
+    use prometheus_client::registry::Registry;
+    use serde_json::json;
+
+    use super::super::{Receiver, channel};
+    use super::*;
+    use crate::index::Event;
+    use crate::index::testing::{NODE, object, service};
+
+    type Streamed = watcher::Result<Watch<Guarded<Service>>>;
+
+    fn web(cluster_ip: &str) -> Guarded<Service> {
+        object(service("web", cluster_ip))
+    }
+
+    fn odd() -> Guarded<Service> {
+        object(json!({ "metadata": { "name": "odd", "namespace": "default" }, "spec": { "ports": 7 } }))
+    }
+
+    async fn events(stream: Vec<Streamed>) -> (End, Vec<Event>) {
+        let (sender, receiver) = channel();
+        let metrics = Metrics::register(&mut Registry::default());
+        let sink = Sink {
+            door: Door::new(NODE),
+            sender,
+            metrics,
+        };
+        let end = sink.follow(stream::iter(stream)).await;
+        drop(sink);
+        (end, drain(receiver).await)
+    }
+
+    async fn drain(mut receiver: Receiver) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(batch) = receiver.recv().await {
+            events.extend(batch.events);
+        }
+        events
+    }
+
+    #[tokio::test]
+    async fn a_list_is_told_when_it_is_complete_and_not_before() {
+        let half = vec![Ok(Watch::Init), Ok(Watch::InitApply(web("10.96.0.1")))];
+        assert_eq!(events(half).await.1, []);
+        let whole = vec![
+            Ok(Watch::Init),
+            Ok(Watch::InitApply(web("10.96.0.1"))),
+            Ok(Watch::Init),
+            Ok(Watch::InitApply(odd())),
+            Ok(Watch::InitDone),
+        ];
+        let told = events(whole).await.1;
+        let [Event::Services(Change::Reset(list))] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(
+            list.len(),
+            1,
+            "what came before the list began anew does not count"
+        );
+        assert!(matches!(
+            list.values().next().unwrap().reasons[..],
+            [Reason::Unreadable(_)]
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_odd_object_is_refused_by_name_between_others() {
+        let stream = vec![
+            Ok(Watch::Apply(odd())),
+            Ok(Watch::Apply(web("10.96.0.1"))),
+            Ok(Watch::Delete(odd())),
+        ];
+        let told = events(stream).await.1;
+        let [
+            Event::Services(Change::Apply(name, seen)),
+            _,
+            Event::Services(Change::Delete(gone)),
+        ] = &told[..]
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!((&*name.name, name), ("odd", gone));
+        assert!(seen.model.is_none() && seen.reasons.len() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_watch_goes_on_and_a_lost_event_ends_it() {
+        let gone = watcher::Error::WatchError(Box::new(Status {
+            code: 410,
+            ..Status::default()
+        }));
+        let goes_on = vec![Err(gone), Ok(Watch::Apply(web("10.96.0.1")))];
+        assert_eq!(events(goes_on).await.1.len(), 1);
+        let unreadable = serde_json::from_str::<u8>("{").unwrap_err();
+        let lost = watcher::Error::WatchFailed(kube::Error::SerdeError(unreadable));
+        let ends = vec![Err(lost), Ok(Watch::Apply(web("10.96.0.1")))];
+        assert_eq!(events(ends).await, (End::EventLost, vec![]));
     }
 }

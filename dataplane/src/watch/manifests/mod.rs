@@ -9,6 +9,8 @@
 mod changes;
 mod document;
 mod inotify;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{Batch, Closed, Sender, send};
 use crate::index::door::Door;
@@ -162,7 +164,10 @@ async fn read_all(directory: PathBuf, names: BTreeSet<String>, door: Door) -> BT
             .map(|name| (name.clone(), read(&directory, &name, &door)))
             .collect()
     });
-    reading.await.unwrap_or_default()
+    reading.await.unwrap_or_else(|failure| {
+        error!(%failure, "manifests were not read");
+        BTreeMap::new()
+    })
 }
 
 /// Nothing where there is no file.

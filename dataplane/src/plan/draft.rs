@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The wanted Services as kernel tables: with the ids that they have there, else with new ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ids::Ids;
+use super::maps::Bound;
+use super::mirror::Mirror;
+use super::planner::Shortage;
+use super::tables::{
+    Backend, BackendId, BackendState, FrontendFlags, FrontendValue, KernelState, ScopeValue, ServiceId,
+    SetId, SetRef,
+};
+use crate::compile::{Compiled, EmptyVerdict, Frontend, Member, Port, Scope};
+use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
+
+/// What is to be in the kernel, and who did not get all the ids he needs.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) after: KernelState,
+    pub(super) shortages: BTreeSet<Shortage>,
+}
+
+impl Draft {
+    pub(super) fn of(mirror: &Mirror, ids: &mut Ids, wanted: &BTreeMap<ServiceName, Compiled>) -> Self {
+        let mut writer = Writer {
+            mirror,
+            ids,
+            after: KernelState::default(),
+        };
+        let mut shortages = BTreeSet::new();
+        for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
+            if let Err(bound) = writer.add_port(name, port) {
+                let port = name.clone();
+                shortages.insert(Shortage { port, bound });
+            }
+        }
+        Self {
+            after: writer.after,
+            shortages,
+        }
+    }
+}
+
+struct Writer<'a> {
+    mirror: &'a Mirror,
+    ids: &'a mut Ids,
+    after: KernelState,
+}
+
+impl Writer<'_> {
+    /// With too few ids for all backends, those that have one serve.
+    fn add_port(&mut self, name: &ServicePortName, port: &Port) -> Result<(), Bound> {
+        let service = match self.mirror.id_of(name) {
+            Some(id) => id,
+            None => self.ids.service()?,
+        };
+        self.after.services.insert(service, name.clone());
+        let mut ids = BTreeMap::new();
+        let mut missing = Ok(());
+        for (target, member) in &port.backends {
+            match self.add_backend(service, *target, *member) {
+                Ok(id) => drop(ids.insert(*target, id)),
+                Err(bound) => missing = Err(bound),
+            }
+        }
+        let mut sets = Sets::held_by(self.mirror, service);
+        for (key, frontend) in &port.frontends {
+            if port.keeps_last_endpoints && frontend.is_empty() && self.keep(service, *key) {
+                continue;
+            }
+            let value = FrontendValue {
+                service,
+                internal: self.add_scope(&mut sets, &frontend.internal, &ids),
+                external: self.add_scope(&mut sets, &frontend.external, &ids),
+                affinity_seconds: frontend.affinity_seconds,
+                flags: FrontendFlags::default(),
+            };
+            self.after.frontends.insert(*key, value);
+        }
+        missing
+    }
+
+    fn add_backend(
+        &mut self,
+        service: ServiceId,
+        target: Target,
+        member: Member,
+    ) -> Result<BackendId, Bound> {
+        let held = self
+            .mirror
+            .holding(service)
+            .and_then(|holding| holding.backends.get(&target));
+        let id = match held {
+            Some(id) => *id,
+            None => self.ids.backend(target.family())?,
+        };
+        let state = if member.in_use {
+            BackendState::Alive
+        } else {
+            BackendState::Draining
+        };
+        let Target { addr, port } = target;
+        self.after.backends.insert(
+            id,
+            Backend {
+                addr,
+                port,
+                service,
+                state,
+                local: member.local,
+            },
+        );
+        Ok(id)
+    }
+
+    fn add_scope(&mut self, sets: &mut Sets, scope: &Scope, ids: &BTreeMap<Target, BackendId>) -> ScopeValue {
+        let mut members: Vec<BackendId> = scope
+            .members
+            .iter()
+            .filter_map(|target| ids.get(target).copied())
+            .collect();
+        if members.is_empty() {
+            let empty = if scope.members.is_empty() {
+                scope.empty
+            } else {
+                EmptyVerdict::Drop
+            };
+            return ScopeValue {
+                set: SetRef::EMPTY,
+                empty,
+            };
+        }
+        members.sort_unstable();
+        let id = *sets
+            .0
+            .entry(members.clone())
+            .or_insert_with(|| self.ids.set(|id| self.mirror.state().sets.contains_key(&id)));
+        let size = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        self.after.sets.insert(id, members);
+        ScopeValue {
+            set: SetRef { id, size },
+            empty: EmptyVerdict::Drop,
+        }
+    }
+
+    /// Leaves a frontend as it is in the kernel, with all it needs. False if there is nothing worth keeping.
+    fn keep(&mut self, service: ServiceId, key: FrontendKey) -> bool {
+        let kernel = self.mirror.state();
+        let Some(value) = kernel
+            .frontends
+            .get(&key)
+            .filter(|value| value.service == service)
+        else {
+            return false;
+        };
+        let sets = BTreeSet::from([value.internal.set, value.external.set]);
+        let mut kept = KernelState::default();
+        for set in sets.into_iter().filter(|set| *set != SetRef::EMPTY) {
+            let Some(members) = kernel.sets.get(&set.id) else {
+                return false;
+            };
+            if members.len() != set.size as usize {
+                return false;
+            }
+            for member in members {
+                let Some(backend) = kernel.backends.get(member).filter(|it| it.service == service) else {
+                    return false;
+                };
+                kept.backends.insert(
+                    *member,
+                    Backend {
+                        state: BackendState::Alive,
+                        ..*backend
+                    },
+                );
+            }
+            kept.sets.insert(set.id, members.clone());
+        }
+        if kept.sets.is_empty() {
+            return false;
+        }
+        self.after.backends.append(&mut kept.backends);
+        self.after.sets.append(&mut kept.sets);
+        self.after.frontends.insert(key, *value);
+        true
+    }
+}
+
+/// The sets a ServicePort has by their members: equal ones are shared, and found again after a restart.
+struct Sets(BTreeMap<Vec<BackendId>, SetId>);
+
+impl Sets {
+    fn held_by(mirror: &Mirror, service: ServiceId) -> Self {
+        let sets = &mirror.state().sets;
+        let held = mirror
+            .holding(service)
+            .map(|holding| &holding.sets)
+            .into_iter()
+            .flatten();
+        let named = held.filter(|id| **id != SetRef::EMPTY.id);
+        Self(
+            named
+                .rev()
+                .filter_map(|id| Some((sets.get(id)?.clone(), *id)))
+                .collect(),
+        )
+    }
+}
+
+impl Frontend {
+    fn is_empty(&self) -> bool {
+        self.internal.members.is_empty() && self.external.members.is_empty()
+    }
+}
