@@ -11,6 +11,8 @@ pub enum DeviceKind {
     Pod = 1,
     /// Everything outside this node.
     Uplink = 2,
+    /// Routes for the ports that pods hang on; no program is attached to it.
+    Bridge = 3,
 }
 
 impl DeviceKind {
@@ -19,6 +21,7 @@ impl DeviceKind {
         match raw {
             1 => Some(Self::Pod),
             2 => Some(Self::Uplink),
+            3 => Some(Self::Bridge),
             _ => None,
         }
     }
@@ -28,6 +31,7 @@ impl DeviceKind {
         match self {
             Self::Pod => "pod",
             Self::Uplink => "uplink",
+            Self::Bridge => "bridge",
         }
     }
 }

@@ -3,7 +3,9 @@
 
 pub mod admin;
 pub mod agent;
+pub mod cli;
 pub mod compile;
+pub mod devices;
 pub mod index;
 pub mod kernel;
 pub mod metrics;

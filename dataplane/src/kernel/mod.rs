@@ -5,6 +5,7 @@
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `tables`
 //! reads and writes the maps, `store` is the planner's view of those maps.
 
+mod collector;
 pub mod convert;
 mod counters;
 mod family;
@@ -14,6 +15,7 @@ mod store;
 mod sweep;
 mod tables;
 
+pub use collector::KernelCollector;
 pub use counters::{Counters, OutcomeCount, Traffic};
 pub use family::HostFamily;
 pub use pins::{Pins, PinsError, is_bpf};

@@ -29,17 +29,23 @@ const HANDLE: TcHandle = TcHandle::new(0, 0x5348);
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sizes {
     /// Flow entries per address family; a flow takes two, a masqueraded one four
-    #[arg(long, default_value_t = 262_144)]
+    #[arg(long, default_value_t = Self::default().max_flows)]
     pub max_flows: u32,
     /// Backends per address family, counted per Service port
-    #[arg(long, default_value_t = 262_144)]
+    #[arg(long, default_value_t = Self::default().max_backends)]
     pub max_backends: u32,
     /// Frontends (address, port and protocol) per address family
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = Self::default().max_frontends)]
     pub max_frontends: u32,
     /// Service ports
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = Self::default().max_services)]
     pub max_services: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { max_flows: 262_144, max_backends: 262_144, max_frontends: 65_536, max_services: 32_768 }
+    }
 }
 
 /// The loaded programs.

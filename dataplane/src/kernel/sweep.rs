@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Between sweeps: about the shortest life a flow has.
 const REST: Duration = Duration::from_secs(10);
 
-/// Sweeps for as long as the process lives.
+/// Knows what the sweep found; once started, it sweeps for as long as the process lives.
 #[derive(Clone, Debug, Default)]
 pub struct Sweeper {
     live: Arc<AtomicU64>,
@@ -33,10 +33,9 @@ pub struct Sweeper {
 impl Sweeper {
     /// Starts the thread. Not before the first lists are in: flows of Services that an agent has
     /// yet to hear of are none of its business.
-    pub fn spawn(pins: &Pins) -> Result<Self, OpenError> {
+    pub fn start(&self, pins: &Pins) -> Result<(), OpenError> {
         let (read, mut write) = (Tables::open(pins)?, Tables::open(pins)?);
-        let sweeper = Self::default();
-        let live = Arc::clone(&sweeper.live);
+        let live = Arc::clone(&self.live);
         thread::spawn(move || {
             loop {
                 let count = sweep(&read.v4, &mut write.v4) + sweep(&read.v6, &mut write.v6);
@@ -44,7 +43,7 @@ impl Sweeper {
                 thread::sleep(REST);
             }
         });
-        Ok(sweeper)
+        Ok(())
     }
 
     /// How many entries the last sweep left.

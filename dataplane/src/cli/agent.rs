@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `shunt agent`: everything put together.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dataplane_common::Config;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as value;
+use tracing_subscriber::EnvFilter;
+
+use super::RootArgs;
+use crate::admin::{Admin, Heartbeat, Ready, Status, serve};
+use crate::agent::{self, Reports};
+use crate::compile::Limits;
+use crate::devices::{DeviceMetrics, Follower, Rule, Rules, SendRedirects};
+use crate::index::door::Door;
+use crate::kernel::{KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables};
+use crate::metrics::Metrics;
+use crate::watch::kube::{Pace, connect};
+use crate::watch::{self, Receiver, Sender, manifests};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Read Services, EndpointSlices and Nodes from a directory, which is watched, and not from an API server
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    manifests: Option<PathBuf>,
+    /// Reach the API server by this file; without it, and without --manifests, by the pod's own account
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// This node's name in the cluster [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+    #[command(flatten)]
+    root: RootArgs,
+    /// Where /livez, /readyz, /metrics and /status are served
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:10249")]
+    admin: SocketAddr,
+    /// What a device is, where its looks deceive: NAME=pod|uplink|none, NAME may end in `*`; the first that fits counts
+    #[arg(long = "device", value_name = "RULE")]
+    devices: Vec<Rule>,
+    /// Leave TCP connections that are older than Shunt to kube-proxy's conntrack entries
+    #[arg(long)]
+    take_over: bool,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    #[command(flatten)]
+    sizes: Sizes,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    start_log(args.log_format);
+    // One thread: there is one owner of all state, and a node has better use for its CPUs.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve_node(args))
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve_node(args: Args) -> anyhow::Result<()> {
+    let node_name = node_name(args.node_name.clone())?;
+    let door = Door::new(node_name.to_lowercase());
+    let pins = Pins::new(&args.root.bpf_root);
+    tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
+
+    let programs = Programs::load(&pins, &args.sizes)?;
+    configure(&mut Tables::open(&pins)?, args.take_over)?;
+
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let device_metrics = DeviceMetrics::register(&mut registry);
+    let sweeper = Sweeper::default();
+    registry.register_collector(Box::new(KernelCollector::new(Tables::open(&pins)?, sweeper.clone())));
+
+    let (sender, events) = watch::channel();
+    let rules = Rules(args.devices.clone());
+    let follower = Follower::start(programs, Tables::open(&pins)?, pins.clone(), rules, device_metrics).await?;
+    tokio::spawn(follower.run(sender.clone()));
+    watch_source(&args, door, sender, metrics.clone()).await?;
+
+    let (status, published) = value::channel(Status::default());
+    let reports = Reports { metrics, ready: Ready::default(), heartbeat: Heartbeat::default(), status };
+    let admin = Admin {
+        heartbeat: reports.heartbeat.clone(),
+        ready: reports.ready.clone(),
+        registry: Arc::new(registry),
+        status: published,
+    };
+    let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes);
+    run_agent(events, maps, reports, args.admin, admin, (sweeper, pins)).await
+}
+
+async fn watch_source(args: &Args, door: Door, sender: Sender, metrics: Metrics) -> anyhow::Result<()> {
+    match &args.manifests {
+        Some(directory) => {
+            tokio::spawn(manifests::run(directory.clone(), door, sender, metrics));
+        }
+        None => {
+            let client = connect(args.kubeconfig.as_deref()).await?;
+            tokio::spawn(watch::kube::run(client, Pace::default(), door, sender, metrics));
+        }
+    }
+    Ok(())
+}
+
+async fn run_agent(
+    events: Receiver,
+    maps: KernelMaps,
+    reports: Reports,
+    addr: SocketAddr,
+    admin: Admin,
+    (sweeper, pins): (Sweeper, Pins),
+) -> anyhow::Result<()> {
+    let ready = reports.ready.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let agent = agent::run(events, maps, Limits::default(), reports, shutdown);
+    tokio::spawn(serve(addr, admin, std::future::pending()));
+    tokio::spawn(async move {
+        while !ready.pending().is_empty() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if let Err(error) = sweeper.start(&pins) {
+            tracing::warn!(%error, "expired flows are not swept");
+        }
+    });
+    drop(agent.await);
+    Ok(())
+}
+
+fn node_name(given: Option<String>) -> anyhow::Result<String> {
+    match given {
+        Some(name) => Ok(name),
+        None => {
+            let name = fs::read_to_string("/proc/sys/kernel/hostname")
+                .context("cannot read the host's name: give --node-name")?;
+            Ok(name.trim().to_owned())
+        }
+    }
+}
+
+/// Writes the node's settings; what an earlier agent found and saved stays.
+fn configure(tables: &mut Tables, take_over: bool) -> anyhow::Result<()> {
+    let before = tables.config.get(&0, 0).unwrap_or_default();
+    let redirects = SendRedirects::turn_off_for_all(before.send_redirects_all != 0);
+    let (ports_first, ports_count) = ports_outside_ephemeral(&ephemeral_ports());
+    let config = Config {
+        flags: if take_over { Config::TAKE_OVER } else { 0 },
+        ports_first,
+        ports_count,
+        send_redirects_all: u32::from(redirects),
+        reserved: 0,
+    };
+    tables.config.set(0, config, 0).context("cannot write the map config")?;
+    Ok(())
+}
+
+/// The range of ports that the node's own sockets are given.
+fn ephemeral_ports() -> String {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default()
+}
+
+/// The longer stretch of unprivileged ports outside that range, and outside the NodePorts.
+fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
+    const FIRST: u16 = 1024;
+    const NODE_PORTS: u16 = 30_000;
+    let mut bounds = range.split_whitespace().filter_map(|bound| bound.parse::<u16>().ok());
+    let (low, high) = match (bounds.next(), bounds.next()) {
+        (Some(low), Some(high)) => (low, high),
+        // What Linux has by default.
+        _ => (32_768, 60_999),
+    };
+    let above = (high.saturating_add(1).max(32_768), u16::MAX.saturating_sub(high.max(32_767)));
+    let below = (FIRST, low.min(NODE_PORTS).saturating_sub(FIRST));
+    // Above is preferred: nothing listens there as a rule.
+    if above.1 >= 1024 { above } else { below }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rewritten_ports_keep_off_the_nodes_own() {
+        assert_eq!(ports_outside_ephemeral("32768\t60999\n"), (61_000, 4_536));
+        assert_eq!(ports_outside_ephemeral(""), (61_000, 4_536));
+        assert_eq!(ports_outside_ephemeral("15000 65535"), (1024, 13_976));
+        assert_eq!(ports_outside_ephemeral("1024 65535").1, 0);
+        assert_eq!(ports_outside_ephemeral("10000 20000"), (32_768, 32_768));
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `shunt check`: what this machine has of what Shunt needs.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use aya::util::KernelVersion;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+use super::RootArgs;
+use super::output::{line, table};
+use crate::kernel::is_bpf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+enum Finding {
+    Good(String),
+    /// It works, but differently or not in full.
+    Note(String),
+    /// It does not work: why, and what to do.
+    Bad(String),
+}
+
+/// Prints a line per requirement; fails if one that cannot be done without is not met.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let findings = [
+        ("kernel", kernel()),
+        ("BTF", btf()),
+        ("attachment", attachment()),
+        ("BPF file system", bpffs(&args.root.bpf_root)),
+        ("cgroup v2", cgroup2()),
+        ("capabilities", capabilities()),
+        ("forwarding", forwarding()),
+    ];
+    let mut good = true;
+    let rows: Vec<_> = findings
+        .into_iter()
+        .map(|(what, finding)| {
+            let (mark, text) = match finding {
+                Finding::Good(text) => ("ok", text),
+                Finding::Note(text) => ("note", text),
+                Finding::Bad(text) => {
+                    good = false;
+                    ("MISSING", text)
+                }
+            };
+            vec![what.to_owned(), mark.to_owned(), text]
+        })
+        .collect();
+    line(std::io::stdout(), &table(&["REQUIREMENT", "RESULT", "FOUND"], &rows));
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn version() -> Option<KernelVersion> {
+    KernelVersion::current().ok()
+}
+
+fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+fn kernel() -> Finding {
+    match version() {
+        Some(version) if version >= KernelVersion::new(5, 15, 0) => Finding::Good(release()),
+        Some(_) => Finding::Bad(format!("{}: Shunt needs 5.15 or later", release())),
+        None => Finding::Bad("unknown: is this Linux?".to_owned()),
+    }
+}
+
+fn btf() -> Finding {
+    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        Finding::Good("/sys/kernel/btf/vmlinux".to_owned())
+    } else {
+        Finding::Note("the kernel tells no BTF (CONFIG_DEBUG_INFO_BTF): the programs need none".to_owned())
+    }
+}
+
+fn attachment() -> Finding {
+    match version() {
+        Some(version) if version >= KernelVersion::new(6, 6, 0) => Finding::Good("TCX links".to_owned()),
+        _ => Finding::Note("clsact filters: this kernel has no TCX (6.6)".to_owned()),
+    }
+}
+
+fn bpffs(root: &Path) -> Finding {
+    if is_bpf(root) {
+        Finding::Good(format!("{} is on one", root.display()))
+    } else {
+        Finding::Note(format!("{} is on none: the agent mounts one there, which takes SYS_ADMIN", root.display()))
+    }
+}
+
+fn cgroup2() -> Finding {
+    let is_cgroup2 = |path: &&str| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
+    match ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].iter().find(|path| is_cgroup2(path)) {
+        Some(path) => Finding::Good((*path).to_owned()),
+        None => Finding::Note("not mounted: host clients are not served yet, so nothing is lost".to_owned()),
+    }
+}
+
+fn capabilities() -> Finding {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let Some(effective) = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()) else {
+        return Finding::Bad("cannot be read from /proc/self/status".to_owned());
+    };
+    // Numbers of linux/capability.h. SYS_ADMIN includes BPF and PERFMON.
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    let (net_admin, sys_admin, perfmon, bpf) = (has(12), has(21), has(38), has(39));
+    let missing: Vec<&str> = [
+        (net_admin, "NET_ADMIN (attach programs, follow devices)"),
+        (bpf || sys_admin, "BPF (load programs, make maps)"),
+        (perfmon || sys_admin, "PERFMON (pointer arithmetic in programs)"),
+    ]
+    .iter()
+    .filter_map(|(has, name)| (!has).then_some(*name))
+    .collect();
+    if missing.is_empty() {
+        Finding::Good("NET_ADMIN, BPF, PERFMON".to_owned())
+    } else {
+        Finding::Bad(format!("{}: run as root or add them to the container", missing.join(", ")))
+    }
+}
+
+fn forwarding() -> Finding {
+    let on = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == "1");
+    let (v4, v6) = (on("/proc/sys/net/ipv4/ip_forward"), on("/proc/sys/net/ipv6/conf/all/forwarding"));
+    match (v4, v6) {
+        (true, true) => Finding::Good("IPv4 and IPv6".to_owned()),
+        (true, false) => Finding::Note("IPv4 only: set net.ipv6.conf.all.forwarding=1 for IPv6 pods".to_owned()),
+        (false, true) => Finding::Note("IPv6 only: set net.ipv4.ip_forward=1 for IPv4 pods".to_owned()),
+        (false, false) => Finding::Note("off: the CNI, or net.ipv4.ip_forward=1, must turn it on".to_owned()),
+    }
+}

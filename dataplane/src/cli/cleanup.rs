@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `shunt cleanup`: the node as it was before.
+
+use super::RootArgs;
+use super::output::line;
+use crate::devices::SendRedirects;
+use crate::kernel::{Pins, Tables, detach};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+/// Detaches first, so that no packet meets half of what there was. Services stop working here.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let pins = Pins::new(&args.root.bpf_root);
+    let mut detached = 0;
+    if let Ok(tables) = Tables::open(&pins) {
+        for (index, device) in tables.devices.iter().flatten() {
+            let Ok(name) = nix::net::if_::if_indextoname(index) else { continue };
+            let name = name.to_string_lossy();
+            detach(&pins, &name, index)?;
+            detached += 1;
+            SendRedirects::restore(&name, device.send_redirects != 0);
+        }
+        let config = tables.config.get(&0, 0).unwrap_or_default();
+        SendRedirects::restore(SendRedirects::ALL, config.send_redirects_all != 0);
+    }
+    pins.remove()?;
+    line(std::io::stdout(), &format!("detached from {detached} devices, nothing left at {}", pins.root().display()));
+    Ok(())
+}

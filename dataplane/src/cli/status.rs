@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `shunt status`: what the kernel holds and counts, agent or no agent.
+
+use serde::Serialize;
+
+use super::RootArgs;
+use super::output::{Format, json, line, table};
+use crate::kernel::{Counters, OutcomeCount, Pins, Tables};
+use dataplane_common::{BackendState, DeviceKind, MAP_ABI};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    root: RootArgs,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    root: String,
+    map_abi: u32,
+    devices: Vec<DeviceStatus>,
+    entries: Entries,
+    outcomes: Vec<OutcomeCount>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeviceStatus {
+    name: String,
+    index: u32,
+    kind: &'static str,
+    attached: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Entries {
+    services: usize,
+    frontends: usize,
+    addresses: usize,
+    sets: usize,
+    backends: usize,
+    flows: usize,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let pins = Pins::new(&args.root.bpf_root);
+    let tables = Tables::open(&pins)?;
+    let status = Status {
+        root: pins.root().display().to_string(),
+        map_abi: MAP_ABI,
+        devices: devices(&pins, &tables),
+        entries: entries(&tables),
+        outcomes: Counters(&tables).outcomes().into_iter().filter(|count| count.packets > 0).collect(),
+    };
+    match args.output {
+        Format::Json => json(&status)?,
+        Format::Table => line(std::io::stdout(), &text(&status)),
+    }
+    Ok(())
+}
+
+fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
+    let attached = crate::kernel::attached(pins);
+    let mut devices: Vec<_> = tables
+        .devices
+        .iter()
+        .flatten()
+        .map(|(index, device)| DeviceStatus {
+            name: nix::net::if_::if_indextoname(index)
+                .map_or_else(|_| "(gone)".to_owned(), |name| name.to_string_lossy().into_owned()),
+            index,
+            kind: DeviceKind::from_raw(device.kind).map_or("unknown", DeviceKind::as_str),
+            attached: attached.contains(&index),
+        })
+        .collect();
+    devices.sort_by_key(|device| device.index);
+    devices
+}
+
+fn entries(tables: &Tables) -> Entries {
+    let alive = |state: BackendState| state != BackendState::Gone;
+    let backends4 = tables.v4.backends.iter().flatten().filter(|backend| alive(backend.state())).count();
+    let backends6 = tables.v6.backends.iter().flatten().filter(|backend| alive(backend.state())).count();
+    Entries {
+        services: tables.services.keys().count(),
+        frontends: tables.v4.frontends.keys().count() + tables.v6.frontends.keys().count(),
+        addresses: tables.v4.addresses.keys().count() + tables.v6.addresses.keys().count(),
+        sets: tables.sets.keys().count(),
+        backends: backends4 + backends6,
+        flows: tables.v4.flows.keys().count() + tables.v6.flows.keys().count(),
+    }
+}
+
+fn text(status: &Status) -> String {
+    let entries = &status.entries;
+    let devices: Vec<_> = status
+        .devices
+        .iter()
+        .map(|device| {
+            let attached = if device.attached { "yes" } else { "-" };
+            vec![device.name.clone(), device.index.to_string(), device.kind.to_owned(), attached.to_owned()]
+        })
+        .collect();
+    let outcomes: Vec<_> = status
+        .outcomes
+        .iter()
+        .map(|count| vec![count.hook.to_owned(), count.outcome.to_owned(), count.packets.to_string()])
+        .collect();
+    format!(
+        "pinned at {} (map layout {})\n\
+         {} Service ports, {} frontends at {} addresses, {} backends in {} sets, {} flow entries\n\n{}\n\n{}",
+        status.root,
+        status.map_abi,
+        entries.services,
+        entries.frontends,
+        entries.addresses,
+        entries.backends,
+        entries.sets,
+        entries.flows,
+        table(&["DEVICE", "INDEX", "KIND", "LINKS"], &devices),
+        table(&["HOOK", "OUTCOME", "PACKETS"], &outcomes)
+    )
+}

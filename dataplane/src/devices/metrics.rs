@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the following of devices tells of itself.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Cheap to clone: all clones count into the same numbers.
+#[derive(Clone, Debug)]
+pub struct DeviceMetrics {
+    /// From the news that a device is there until both programs are on it.
+    pub attach_duration: Histogram,
+    pub attached: Gauge,
+    pub failures: Counter,
+}
+
+impl DeviceMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            attach_duration: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            attached: Gauge::default(),
+            failures: Counter::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("shunt_device");
+        registry.register_with_unit(
+            "attach_duration",
+            "From a device's appearance until both programs are on it",
+            Unit::Seconds,
+            metrics.attach_duration.clone(),
+        );
+        registry.register("attached", "Devices with programs on them", metrics.attached.clone());
+        registry.register("attach_failures", "Devices that could not be attached to", metrics.failures.clone());
+        metrics
+    }
+}
