@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use k8s_openapi::Metadata;
 use k8s_openapi::Resource;
@@ -24,18 +24,20 @@ use crate::wait;
 #[derive(Debug, Clone)]
 pub struct Manifests {
     folder: PathBuf,
-    barriers: Arc<AtomicU16>,
+    markers: Arc<AtomicU16>,
+    deleted: Arc<AtomicBool>,
 }
 
 /// VIPs from here on mark points in time: see [`Manifests::settle`].
-const FIRST_BARRIER: u16 = 0xf000;
+const FIRST_MARKER: u16 = 0xf000;
 
 impl Manifests {
     #[must_use]
     pub fn in_folder(folder: PathBuf) -> Self {
         Self {
             folder,
-            barriers: Arc::new(AtomicU16::new(FIRST_BARRIER)),
+            markers: Arc::new(AtomicU16::new(FIRST_MARKER)),
+            deleted: Arc::default(),
         }
     }
 
@@ -59,13 +61,8 @@ impl Manifests {
     where
         O: Resource + Metadata<Ty = ObjectMeta>,
     {
-        let file = file_name(O::KIND, object.metadata());
-        match fs::remove_file(self.folder.join(&file)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).doing(|| format!("deleting {file}"))
-            }
-            _ => Ok(()),
-        }
+        self.deleted.store(true, Ordering::Relaxed);
+        self.remove(object)
     }
 
     /// The Node object of a node.
@@ -77,32 +74,58 @@ impl Manifests {
     /// a second one: what an agent takes in is applied in one piece, so when it shows the second marker it
     /// is done with all that came together with the first.
     pub fn settle(&self, agents: &[Agent]) -> Result<()> {
+        if self.deleted.swap(false, Ordering::Relaxed) {
+            // An agent gives a vanished file a moment to come back, so deletions have a marker of their own.
+            let (marker, vip) = self.mark()?;
+            agents.iter().try_for_each(|agent| wait_for(agent, vip, true))?;
+            self.remove(&marker)?;
+            agents.iter().try_for_each(|agent| wait_for(agent, vip, false))?;
+        }
         for _ in 0..2 {
-            let number = self.barriers.fetch_add(1, Ordering::Relaxed);
-            let marker = ServiceSpec::new("lab-marker")
-                .namespace("lab")
-                .number(number)
-                .port(Protocol::Tcp, 1, 1);
-            self.apply(&marker.object())?;
-            let vip = addresses::vip(number);
-            agents.iter().try_for_each(|agent| wait_for_vip(agent, vip))?;
+            let (_, vip) = self.mark()?;
+            agents.iter().try_for_each(|agent| wait_for(agent, vip, true))?;
         }
         Ok(())
     }
+
+    fn mark(&self) -> Result<(core::Service, Ips)> {
+        let number = self.markers.fetch_add(1, Ordering::Relaxed);
+        let marker = ServiceSpec::new("lab-marker")
+            .namespace("lab")
+            .number(number)
+            .port(Protocol::Tcp, 1, 1);
+        let marker = marker.object();
+        self.apply(&marker)?;
+        Ok((marker, addresses::vip(number)))
+    }
+
+    fn remove<O>(&self, object: &O) -> Result<()>
+    where
+        O: Resource + Metadata<Ty = ObjectMeta>,
+    {
+        let file = file_name(O::KIND, object.metadata());
+        match fs::remove_file(self.folder.join(&file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).doing(|| format!("deleting {file}"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-fn wait_for_vip(agent: &Agent, vip: Ips) -> Result<()> {
+fn wait_for(agent: &Agent, vip: Ips, present: bool) -> Result<()> {
     // Quoted or followed by a port, so that 10.96.240.1 is not found in 10.96.240.11.
     let wanted = [format!("{}\"", vip.v4), format!("{}:", vip.v4)];
     wait::until(
         &format!("{} to program what was written", agent.node_name()),
         || {
             let services = agent.services_json().map_err(|error: Error| error.to_string())?;
-            if wanted.iter().any(|text| services.contains(text)) {
+            if wanted.iter().any(|text| services.contains(text)) == present {
                 return Ok(());
             }
+            let which = if present { "do not show" } else { "still show" };
             Err(format!(
-                "its services do not show {}; its log ends: {}",
+                "its services {which} {}; its log ends: {}",
                 vip.v4,
                 agent.end_of_log()
             ))

@@ -29,6 +29,8 @@ pub enum Program {
     Load(load::Options),
     /// Receiver and sender of bulk data with a checksum.
     Bulk(bulk::Options),
+    /// Client of `bulk`.
+    Transfer(bulk::Transfer),
 }
 
 /// Runs a program until SIGTERM.
@@ -44,6 +46,7 @@ pub fn run(program: Program) -> Result<()> {
             Program::Echo(options) => echo::serve(options).await,
             Program::Load(options) => load::ask_on(options).await,
             Program::Bulk(options) => bulk::serve(options).await,
+            Program::Transfer(options) => bulk::transfer(options).await,
         }
     })
 }

@@ -11,7 +11,7 @@ use crate::error::{Doing, Error, Result};
 use crate::http;
 use crate::pod::Pod;
 use crate::process::Process;
-use crate::programs::bulk::{self, Receipt, Way};
+use crate::programs::bulk::{Receipt, Way};
 use crate::programs::httpd::Page;
 use crate::programs::load::Counts;
 use crate::wait;
@@ -54,11 +54,14 @@ impl Pod {
 
     /// Moves bytes to or from a bulk server; returns what the sender and what the receiver saw.
     pub fn bulk(&self, server: SocketAddr, way: Way, bytes: u64) -> Result<(Receipt, Receipt)> {
-        self.netns().run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.doing(|| "starting a runtime".to_owned())?;
-            runtime.block_on(bulk::transfer(server, way, bytes))
-        })?
+        let (server, bytes) = (server.to_string(), bytes.to_string());
+        let way = if way == Way::Up { "up" } else { "down" };
+        let all = arguments(&[("--server", &server), ("--way", way), ("--bytes", &bytes)]);
+        let mut transfer = self.spawn("transfer", &all)?;
+        let status = transfer.wait_end(Duration::from_secs(120))?;
+        let log = transfer.log();
+        let receipts = log.lines().find_map(|line| serde_json::from_str(line).ok());
+        receipts.ok_or_else(|| transfer.early_end(status))
     }
 
     /// Asks for a page over a connection of its own.

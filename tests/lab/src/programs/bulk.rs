@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,16 @@ pub struct Options {
     port: u16,
 }
 
+#[derive(Debug, Args)]
+pub struct Transfer {
+    #[arg(long)]
+    server: SocketAddr,
+    #[arg(long)]
+    way: Way,
+    #[arg(long)]
+    bytes: u64,
+}
+
 /// What one end has seen of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -25,7 +35,7 @@ pub struct Receipt {
     pub crc32: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Way {
     /// The client sends.
     Up,
@@ -48,8 +58,16 @@ pub async fn serve(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Moves `bytes` through `server`; returns what each end saw: sender first, receiver second.
-pub async fn transfer(server: SocketAddr, way: Way, bytes: u64) -> Result<(Receipt, Receipt)> {
+/// Moves bytes to or from a server and prints, as a line of JSON, what the sender and what the receiver saw.
+pub async fn transfer(options: Transfer) -> Result<()> {
+    say_ready();
+    let receipts = move_bytes(&options).await?;
+    let line = serde_json::to_string(&receipts).map_err(std::io::Error::from);
+    println!("{}", line.doing(|| "writing the receipts".to_owned())?);
+    Ok(())
+}
+
+async fn move_bytes(&Transfer { server, way, bytes }: &Transfer) -> Result<(Receipt, Receipt)> {
     let doing = || format!("moving {bytes} bytes through {server}");
     let stream = TcpStream::connect(server).await.doing(doing)?;
     let (reader, mut writer) = stream.into_split();

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use aya::programs::SchedClassifier;
+use aya::programs::tc::TcAttachType;
 use lab::agent::Agent;
 use lab::{Family, Lab, Node, Wiring};
 
@@ -171,9 +173,21 @@ fn settings(lab: &Lab) -> BTreeMap<String, String> {
                 let value = node.netns().read_sysctl(&key).unwrap();
                 settings.insert(format!("{} {key}", node.name()), value);
             }
+            if !matches!(device.as_str(), "all" | "default") {
+                let key = format!("{} {device} programs", node.name());
+                settings.insert(key, programs_on(node, &device).to_string());
+            }
         }
         let ports = node.netns().read_sysctl("ipv4/ip_local_reserved_ports").unwrap();
         settings.insert(format!("{} reserved ports", node.name()), ports);
     }
     settings
+}
+
+/// How many tc programs a device has, in both directions.
+fn programs_on(node: &Node, device: &str) -> usize {
+    let count = |hook| SchedClassifier::query_tcx(device, hook).unwrap().1.len();
+    node.netns()
+        .run(|| count(TcAttachType::Ingress) + count(TcAttachType::Egress))
+        .unwrap()
 }
