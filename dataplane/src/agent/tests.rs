@@ -359,6 +359,24 @@ async fn a_full_map_is_told_and_leaves_other_services_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_fails_event_by_event_does_not_put_the_retry_off() {
+    let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
+    bench.settle(web()).await;
+    bench
+        .maps
+        .with(|inside| inside.broken = |op| matches!(op, Op::PutSet { .. }));
+    let loads = bench.maps.with(|inside| inside.loads);
+    for round in 0..600_u32 {
+        let address = format!("10.0.1.{}", 1 + round % 200);
+        bench
+            .settle(vec![applied(&slice("web-1", "web", &[&address]))])
+            .await;
+    }
+    let retries = bench.maps.with(|inside| inside.loads) - loads;
+    assert!((7..=9).contains(&retries), "{retries} in 30 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kernel_that_cannot_be_read_is_asked_again_and_again_with_pauses() {
     let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
     bench.maps.with(|inside| inside.unreadable = true);
