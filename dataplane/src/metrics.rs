@@ -93,8 +93,12 @@ impl Metrics {
         self.op_failures.get_or_create(&MapLabel { map }).inc();
     }
 
-    pub fn synced(&self, took: Duration) {
+    pub fn pass_took(&self, took: Duration) {
         self.sync_duration.observe(took.as_secs_f64());
+    }
+
+    pub fn is_in_step(&self) {
+        self.in_step.set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_sync.set(now.as_secs_f64());
     }

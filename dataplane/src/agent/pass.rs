@@ -33,7 +33,7 @@ impl<M: Maps> Agent<M> {
         } else if !failures.is_empty() {
             self.out_of_step(failures);
         }
-        self.reports.metrics.synced(start.elapsed());
+        self.reports.metrics.pass_took(start.elapsed());
         self.count_entries();
         self.tell_refusals();
         self.publish();
@@ -45,19 +45,16 @@ impl<M: Maps> Agent<M> {
             Ok(state) => state,
             Err(failure) => return vec![failure],
         };
-        let planner = match self.planner.take() {
-            Some(mut planner) => {
-                planner.readopt(state);
-                self.planner.insert(planner)
-            }
-            None => self.planner.insert(Planner::adopt(state, self.maps.capacity())),
-        };
-        planner.set_node_addresses(self.index.node_addresses().clone());
         self.index.mark_all_dirty();
         let wanted = self.compile_dirty();
-        let Some(planner) = &mut self.planner else {
-            return Vec::new();
+        let planner = match &mut self.planner {
+            Some(planner) => {
+                planner.readopt(state);
+                planner
+            }
+            none => none.insert(Planner::adopt(state, self.maps.capacity())),
         };
+        planner.set_node_addresses(self.index.node_addresses().clone());
         let plan = planner.plan_everything(&wanted);
         info!(
             services = wanted.len(),
@@ -135,7 +132,7 @@ impl<M: Maps> Agent<M> {
 
     fn in_step(&mut self, triggers: &[SystemTime]) {
         let metrics = &self.reports.metrics;
-        metrics.in_step.set(1);
+        metrics.is_in_step();
         let waiting = std::mem::take(&mut self.waiting);
         // The first lists are old news.
         if std::mem::replace(&mut self.was_in_step, true) {

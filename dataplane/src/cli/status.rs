@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::RootArgs;
 use super::output::{Format, json, line, table};
-use crate::kernel::{Counters, OutcomeCount, Pins, Tables};
+use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables};
 use dataplane_common::{BackendState, DeviceKind, MAP_ABI};
 
 #[derive(Debug, clap::Args)]
@@ -80,17 +80,22 @@ fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
 }
 
 fn entries(tables: &Tables) -> Entries {
-    let alive = |state: BackendState| state != BackendState::Gone;
-    let backends4 = tables.v4.backends.iter().flatten().filter(|backend| alive(backend.state())).count();
-    let backends6 = tables.v6.backends.iter().flatten().filter(|backend| alive(backend.state())).count();
     Entries {
         services: tables.services.keys().count(),
         frontends: tables.v4.frontends.keys().count() + tables.v6.frontends.keys().count(),
         addresses: tables.v4.addresses.keys().count() + tables.v6.addresses.keys().count(),
         sets: tables.sets.keys().count(),
-        backends: backends4 + backends6,
+        backends: alive(&tables.v4) + alive(&tables.v6),
         flows: tables.v4.flows.keys().count() + tables.v6.flows.keys().count(),
     }
+}
+
+fn alive<F: HostFamily>(tables: &FamilyTables<F>) -> usize
+where
+    F::Addr: aya::Pod,
+{
+    let backends = tables.all_backends().unwrap_or_default();
+    backends.iter().filter(|backend| backend.state() != BackendState::Gone).count()
 }
 
 fn text(status: &Status) -> String {

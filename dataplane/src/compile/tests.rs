@@ -132,176 +132,64 @@ fn outcome(compiled: &Compiled) -> (Result<BTreeSet<Target>, EmptyVerdict>, BTre
     )
 }
 
+/// The node is in zone `a`.
+const CHOICES: &str = "\
+case                       | policy  | endpoints                                          | chosen | draining
+none at all                | Cluster |                                                    | reject |
+none ready                 | Cluster | 1 unready                                          | reject |
+some ready                 | Cluster | 1 ready, 2 unready, 3 ready local                  | 1 3    |
+leaving ones drain         | Cluster | 1 ready, 2 leaving, 3 dead                         | 1      | 2
+all leaving serve          | Cluster | 1 leaving, 2 leaving local                         | 1 2    |
+all dead                   | Cluster | 1 dead, 2 dead local                               | reject |
+unready and leaving        | Cluster | 1 unready, 2 leaving                               | 2      |
+local only                 | Local   | 1 ready, 2 ready local                             | 2      | 1
+none local                 | Local   | 1 ready                                            | drop   | 1
+none local, remote leaves  | Local   | 1 leaving                                          | drop   | 1
+local leaves, remote ready | Local   | 1 ready, 2 leaving local                           | 2      | 1
+local and all dead         | Local   | 1 dead local                                       | reject |
+local ignores zones        | Local   | 1 ready local zone=b, 2 ready zone=a               | 1      | 2
+own zone                   | Cluster | 1 ready zone=a, 2 ready zone=b                     | 1      | 2
+several zones              | Cluster | 1 ready zone=b zone=a, 2 ready zone=b              | 1      | 2
+one lacks a zone hint      | Cluster | 1 ready zone=a, 2 ready                            | 1 2    |
+own zone has none          | Cluster | 1 ready zone=b, 2 ready zone=c                     | 1 2    |
+own zone unready           | Cluster | 1 unready zone=a, 2 ready zone=b                   | 2      |
+unready lacks a hint       | Cluster | 1 unready, 2 ready zone=a, 3 ready zone=b          | 2      | 3
+fallback ignores zones     | Cluster | 1 leaving zone=a, 2 leaving zone=b                 | 1 2    |
+own node                   | Cluster | 1 ready here zone=b, 2 ready elsewhere zone=a      | 1      | 2
+no own node, so zone       | Cluster | 1 ready elsewhere zone=b, 2 ready elsewhere zone=a | 2      | 1
+one lacks a node hint      | Cluster | 1 ready here, 2 ready                              | 1 2    |";
+
 #[test]
 fn the_choice_of_endpoints_is_upstreams() {
-    use EmptyVerdict::{Drop, Reject};
-    use TrafficPolicy::{Cluster, Local};
-    type Case<'a> = (
-        &'a str,
-        TrafficPolicy,
-        &'a [(u8, &'a str)],
-        Result<&'a [u8], EmptyVerdict>,
-        &'a [u8],
-    );
-    // name, policy, endpoints, chosen, draining; the node is in zone-a
-    let cases: &[Case<'_>] = &[
-        ("none at all", Cluster, &[], Err(Reject), &[]),
-        ("none ready", Cluster, &[(1, "unready")], Err(Reject), &[]),
-        (
-            "some ready",
-            Cluster,
-            &[(1, "ready"), (2, "unready"), (3, "ready local")],
-            Ok(&[1, 3]),
-            &[],
-        ),
-        (
-            "leaving ones drain",
-            Cluster,
-            &[(1, "ready"), (2, "leaving"), (3, "dead")],
-            Ok(&[1]),
-            &[2],
-        ),
-        (
-            "all leaving serve",
-            Cluster,
-            &[(1, "leaving"), (2, "leaving local")],
-            Ok(&[1, 2]),
-            &[],
-        ),
-        (
-            "all dead",
-            Cluster,
-            &[(1, "dead"), (2, "dead local")],
-            Err(Reject),
-            &[],
-        ),
-        (
-            "unready and leaving",
-            Cluster,
-            &[(1, "unready"), (2, "leaving")],
-            Ok(&[2]),
-            &[],
-        ),
-        (
-            "local only",
-            Local,
-            &[(1, "ready"), (2, "ready local")],
-            Ok(&[2]),
-            &[1],
-        ),
-        ("none local", Local, &[(1, "ready")], Err(Drop), &[1]),
-        (
-            "none local, remote leaves",
-            Local,
-            &[(1, "leaving")],
-            Err(Drop),
-            &[1],
-        ),
-        (
-            "local leaves, remote ready",
-            Local,
-            &[(1, "ready"), (2, "leaving local")],
-            Ok(&[2]),
-            &[1],
-        ),
-        (
-            "local only, all dead",
-            Local,
-            &[(1, "dead local")],
-            Err(Reject),
-            &[],
-        ),
-        (
-            "local ignores zones",
-            Local,
-            &[(1, "ready local zone=b"), (2, "ready zone=zone-a")],
-            Ok(&[1]),
-            &[2],
-        ),
-        (
-            "own zone",
-            Cluster,
-            &[(1, "ready zone=zone-a"), (2, "ready zone=b")],
-            Ok(&[1]),
-            &[2],
-        ),
-        (
-            "several zones",
-            Cluster,
-            &[(1, "ready zone=b zone=zone-a"), (2, "ready zone=b")],
-            Ok(&[1]),
-            &[2],
-        ),
-        (
-            "one lacks a hint",
-            Cluster,
-            &[(1, "ready zone=zone-a"), (2, "ready")],
-            Ok(&[1, 2]),
-            &[],
-        ),
-        (
-            "own zone has none",
-            Cluster,
-            &[(1, "ready zone=b"), (2, "ready zone=c")],
-            Ok(&[1, 2]),
-            &[],
-        ),
-        (
-            "own zone unready",
-            Cluster,
-            &[(1, "unready zone=zone-a"), (2, "ready zone=b")],
-            Ok(&[2]),
-            &[],
-        ),
-        (
-            "unready lacks a hint",
-            Cluster,
-            &[(1, "unready"), (2, "ready zone=zone-a"), (3, "ready zone=b")],
-            Ok(&[2]),
-            &[3],
-        ),
-        (
-            "fallback ignores zones",
-            Cluster,
-            &[(1, "leaving zone=zone-a"), (2, "leaving zone=b")],
-            Ok(&[1, 2]),
-            &[],
-        ),
-        (
-            "own node",
-            Cluster,
-            &[(1, "ready here zone=b"), (2, "ready elsewhere zone=zone-a")],
-            Ok(&[1]),
-            &[2],
-        ),
-        (
-            "node without, so zone",
-            Cluster,
-            &[(1, "ready elsewhere zone=b"), (2, "ready elsewhere zone=zone-a")],
-            Ok(&[2]),
-            &[1],
-        ),
-        (
-            "one lacks a node hint",
-            Cluster,
-            &[(1, "ready here"), (2, "ready")],
-            Ok(&[1, 2]),
-            &[],
-        ),
-    ];
-    for (name, policy, endpoints, chosen, draining) in cases {
+    for row in CHOICES.lines().skip(1) {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [name, policy, endpoints, chosen, draining] = columns[..] else {
+            panic!("{row}")
+        };
+        let numbers =
+            |text: &str| -> Vec<u8> { text.split_whitespace().map(|it| it.parse().unwrap()).collect() };
+        let chosen = match chosen {
+            "reject" => Err(EmptyVerdict::Reject),
+            "drop" => Err(EmptyVerdict::Drop),
+            chosen => Ok(targets(&numbers(chosen))),
+        };
+        let internal_policy = if policy == "Local" {
+            TrafficPolicy::Local
+        } else {
+            TrafficPolicy::Cluster
+        };
         let service = Service {
-            internal_policy: *policy,
+            internal_policy,
             ..web()
         };
-        let endpoints = endpoints
-            .iter()
-            .map(|(last, words)| endpoint(*last, words))
+        let numbered = endpoints.split(", ").filter_map(|it| it.split_once(' '));
+        let endpoints = numbered
+            .map(|(last, words)| endpoint(last.parse().unwrap(), words))
             .collect();
-        let compiled = compile_all(&service, &[slice(endpoints)], &in_zone("zone-a"), 100);
+        let compiled = compile_all(&service, &[slice(endpoints)], &in_zone("a"), 100);
         assert_eq!(
             outcome(&compiled),
-            (chosen.map(targets), targets(draining)),
+            (chosen, targets(&numbers(draining))),
             "{name}"
         );
     }

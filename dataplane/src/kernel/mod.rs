@@ -5,6 +5,7 @@
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `tables`
 //! reads and writes the maps, `store` is the planner's view of those maps.
 
+mod batch;
 mod collector;
 pub mod convert;
 mod counters;

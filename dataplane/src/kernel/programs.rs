@@ -77,6 +77,8 @@ pub enum AttachError {
     Qdisc { device: String, source: io::Error },
     #[error("cannot pin the link of {hook} of device {device}: {reason}", hook = hook.as_str())]
     Pin { device: String, hook: Hook, reason: String },
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// A device to attach to.
@@ -87,8 +89,6 @@ pub struct Attachment<'a> {
     /// Its packets begin with an Ethernet header.
     pub ethernet: bool,
 }
-
-const NAMES: [&str; 4] = ["ingress", "egress", "ingress_l3", "egress_l3"];
 
 impl Programs {
     /// Loads the object; maps that are pinned already are used as they are.
@@ -114,12 +114,27 @@ impl Programs {
                 .map_max_entries(frontends, sizes.max_frontends)
                 .map_max_entries(backends, sizes.max_backends);
         }
-        let mut ebpf = loader.load(OBJECT)?;
-        for name in NAMES {
-            let program = classifier(&mut ebpf, name).ok_or(LoadError::Missing { name })?;
-            program.load().map_err(|source| LoadError::Program { name, source })?;
+        let mut programs = Self { ebpf: loader.load(OBJECT)?, pins: pins.clone(), tcx: has_tcx() };
+        // Those for devices without Ethernet headers wait for one: the verifier takes its time.
+        for hook in Hook::ALL {
+            programs.loaded(hook, true)?;
         }
-        Ok(Self { ebpf, pins: pins.clone(), tcx: has_tcx() })
+        Ok(programs)
+    }
+
+    /// The program for a hook, loaded.
+    fn loaded(&mut self, hook: Hook, ethernet: bool) -> Result<&mut SchedClassifier, LoadError> {
+        let name = match (hook, ethernet) {
+            (Hook::Ingress, true) => "ingress",
+            (Hook::Egress, true) => "egress",
+            (Hook::Ingress, false) => "ingress_l3",
+            (Hook::Egress, false) => "egress_l3",
+        };
+        let program = classifier(&mut self.ebpf, name).ok_or(LoadError::Missing { name })?;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+            Err(source) => Err(LoadError::Program { name, source }),
+        }
     }
 
     /// One of the loaded programs, for tests that run it.
@@ -143,7 +158,7 @@ impl Programs {
         let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
         let path = self.pins.link(to.ifindex, hook);
         let pinned = PinnedLink::from_pin(&path).ok();
-        let program = self.for_device(to, hook)?;
+        let program = self.loaded(hook, to.ethernet)?;
         // A link whose device is gone can be updated no more: another device has that number now.
         if let Some(link) = pinned
             && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
@@ -173,7 +188,7 @@ impl Programs {
         }
         let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
         let existing = filter(to.device, hook).map_err(|error| failed(error.into()))?;
-        let program = self.for_device(to, hook)?;
+        let program = self.loaded(hook, to.ethernet)?;
         let id = match program.attach_to_link(existing) {
             Ok(id) => id,
             Err(_) => {
@@ -186,20 +201,6 @@ impl Programs {
         // The filter is to stay when the agent goes; dropping the link would take it away.
         mem::forget(program.take_link(id).map_err(failed)?);
         Ok(())
-    }
-
-    fn for_device(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<&mut SchedClassifier, AttachError> {
-        let name = match (hook, to.ethernet) {
-            (Hook::Ingress, true) => "ingress",
-            (Hook::Egress, true) => "egress",
-            (Hook::Ingress, false) => "ingress_l3",
-            (Hook::Egress, false) => "egress_l3",
-        };
-        classifier(&mut self.ebpf, name).ok_or_else(|| AttachError::Pin {
-            device: to.device.to_owned(),
-            hook,
-            reason: format!("the object has no program {name}"),
-        })
     }
 }
 

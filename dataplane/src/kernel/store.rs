@@ -147,8 +147,9 @@ where
         if state.services.is_empty() {
             return Ok(());
         }
-        for (index, slot) in self.backends.iter().enumerate() {
-            let backend = slot.map_err(|error| system("backends", "read", error))?;
+        let slots =
+            self.all_backends().map_err(|source| MapsError::System { map: "backends", action: "read", source })?;
+        for (index, backend) in slots.into_iter().enumerate() {
             let alive = match backend.state() {
                 common::BackendState::Gone => continue,
                 common::BackendState::Alive => BackendState::Alive,

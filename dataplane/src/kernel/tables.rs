@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The pinned maps, typed.
 
+use std::io;
 use std::path::PathBuf;
 
 use aya::Pod;
@@ -10,6 +11,7 @@ use dataplane_common::{
     SetChunk, SetKey, V4, V6,
 };
 
+use super::batch::read_array;
 use super::family::HostFamily;
 use super::pins::Pins;
 
@@ -22,6 +24,8 @@ where
     pub addresses: HashMap<MapData, F::Addr, AddressFlags>,
     pub frontends: HashMap<MapData, FrontendKey<F>, FrontendValue>,
     pub backends: Array<MapData, Backend<F>>,
+    /// The same map, for reading it as a whole.
+    slots: MapData,
 }
 
 /// All maps of a node.
@@ -70,14 +74,22 @@ where
             addresses: open(pins, &name("addresses"))?,
             frontends: open(pins, &name("frontends"))?,
             backends: open(pins, &name("backends"))?,
+            slots: open_data(pins, &name("backends"))?,
         })
+    }
+
+    /// Every slot of `backends`, in order; one never filled holds a backend that is gone.
+    pub fn all_backends(&self) -> io::Result<Vec<Backend<F>>> {
+        read_array(&self.slots, self.backends.len())
     }
 }
 
 fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<M, OpenError> {
+    let data = open_data(pins, name)?;
+    Map::from_map_data(data).and_then(M::try_from).map_err(|source| OpenError { path: pins.map(name), source })
+}
+
+fn open_data(pins: &Pins, name: &str) -> Result<MapData, OpenError> {
     let path = pins.map(name);
-    MapData::from_pin(&path)
-        .and_then(Map::from_map_data)
-        .and_then(M::try_from)
-        .map_err(|source| OpenError { path, source })
+    MapData::from_pin(&path).map_err(|source| OpenError { path, source })
 }
