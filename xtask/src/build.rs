@@ -22,8 +22,13 @@ pub(crate) enum Profile {
 
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> anyhow::Result<Programs> {
     let mut build = workspace.cargo();
-    build.args(["build", "--package", "dataplane", "--package", "lab", "--bins"]);
-    build.args((profile == Profile::Release).then_some("--release"));
+    build.args(["build", "--bins"]);
+    match profile {
+        // The whole workspace, as the tests are built: with fewer packages, dependencies have fewer features, and
+        // cargo would build the large ones a second time.
+        Profile::Debug => build.arg("--workspace"),
+        Profile::Release => build.args(["--package", "dataplane", "--package", "lab", "--release"]),
+    };
     command::show(&mut build)?;
     let folder = workspace.target().join(match profile {
         Profile::Debug => "debug",

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::build::{self, Profile};
 use crate::command;
 use crate::workspace::Workspace;
 
@@ -11,10 +12,7 @@ const HEAD: &str = "# The command line\n\n\
     Made by `cargo xtask gen` from the program's own help; do not edit.\n";
 
 pub(super) fn markdown(workspace: &Workspace) -> anyhow::Result<String> {
-    // The debug build: the tests have made it already, and help needs no kernel programs.
-    let mut build = workspace.cargo();
-    command::show(build.args(["build", "--quiet", "--package", "dataplane", "--bin", "shunt"]))?;
-    let shunt = workspace.target().join("debug/shunt");
+    let shunt = build::run(workspace, Profile::Debug)?.shunt;
     let mut text = HEAD.to_owned();
     append(&shunt, &mut Vec::new(), &mut text)?;
     Ok(text)
