@@ -17,6 +17,14 @@ pub struct Host {
     v6: HostTables<V6>,
 }
 
+impl Host {
+    /// Gives back the whole budget of "unreachable" answers.
+    pub fn refill(&mut self) {
+        self.v4.answers.take();
+        self.v6.answers.take();
+    }
+}
+
 impl Machine for Host {
     fn set(&mut self, world: &World) {
         fill(&mut self.v4, world);

@@ -6,4 +6,5 @@ pub mod cases;
 pub mod host;
 pub mod kernel;
 pub mod packet;
+pub mod random;
 pub mod world;
