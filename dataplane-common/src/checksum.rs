@@ -11,21 +11,21 @@ pub struct Checksum(pub u32);
 impl Checksum {
     /// The sum with a 32-bit word of memory added.
     #[inline(always)]
-    pub fn add(self, word: u32) -> Self {
+    pub fn plus(self, word: u32) -> Self {
         let (sum, carry) = self.0.overflowing_add(word);
         Self(sum + carry as u32)
     }
 
     /// The sum with a 32-bit word of memory taken away.
     #[inline(always)]
-    pub fn sub(self, word: u32) -> Self {
-        self.add(!word)
+    pub fn minus(self, word: u32) -> Self {
+        self.plus(!word)
     }
 
     /// The sum with two bytes of memory added.
     #[inline(always)]
     pub fn add16(self, bytes: [u8; 2]) -> Self {
-        self.add(u16::from_ne_bytes(bytes) as u32)
+        self.plus(u16::from_ne_bytes(bytes) as u32)
     }
 
     /// The sum with two bytes of memory taken away.
@@ -34,7 +34,7 @@ impl Checksum {
     /// folds to the same sum but is not what the kernel computes on its 32 bits.
     #[inline(always)]
     pub fn sub16(self, bytes: [u8; 2]) -> Self {
-        self.add(!u16::from_ne_bytes(bytes) as u32)
+        self.plus(!u16::from_ne_bytes(bytes) as u32)
     }
 
     /// The sum in 16 bits, not complemented.
@@ -55,6 +55,6 @@ impl Checksum {
     #[inline(always)]
     pub fn update(self, field: [u8; 2]) -> [u8; 2] {
         let unfolded = !(u16::from_ne_bytes(field) as u32);
-        self.add(unfolded).finish()
+        self.plus(unfolded).finish()
     }
 }

@@ -89,8 +89,17 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         outcome = Outcome::Masqueraded;
     }
     let value = entry.get();
-    let direction = if is_reply { Direction::Reply } else { Direction::Request };
-    tables.count(value.service, direction, packet.segments(), packet.len() as u64);
+    let direction = if is_reply {
+        Direction::Reply
+    } else {
+        Direction::Request
+    };
+    tables.count(
+        value.service,
+        direction,
+        packet.segments(),
+        packet.length() as u64,
+    );
     match rewrite(packet, &work.headers, &value) {
         Ok(()) => Ok(outcome),
         Err(_) => Ok(Outcome::RewriteFailed),
@@ -109,11 +118,7 @@ enum Event {
 
 /// Follows the connection's life.
 #[inline(never)]
-fn tcp_event<F: Family, T: Tables<F>>(
-    tables: &T,
-    work: &mut Work<F>,
-    entry: Entry<'_, F>,
-) -> Event {
+fn tcp_event<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>) -> Event {
     let (key, segment) = (&work.headers.key, &work.headers.segment);
     let value = entry.get();
     let is_reply = value.state.has(State::REPLY);
@@ -129,7 +134,11 @@ fn tcp_event<F: Family, T: Tables<F>>(
         seen = seen.with(State::REPLIED);
     }
     if segment.flags & Segment::FIN != 0 {
-        seen = seen.with(if is_reply { State::FIN_BACKEND } else { State::FIN_CLIENT });
+        seen = seen.with(if is_reply {
+            State::FIN_BACKEND
+        } else {
+            State::FIN_CLIENT
+        });
     }
     if segment.flags & Segment::RST != 0 {
         seen = seen.with(State::RESET);
@@ -166,7 +175,10 @@ fn syn<F: Family, T: Tables<F>>(
         Some(Why::Contested)
     } else if !backend_serves(tables, value) {
         Some(Why::BackendGone)
-    } else if value.state.has(State::REPLIED) && segment.sequence != value.isn && backend_drains(tables, value) {
+    } else if value.state.has(State::REPLIED)
+        && segment.sequence != value.isn
+        && backend_drains(tables, value)
+    {
         Some(Why::Closed)
     } else {
         None
@@ -194,12 +206,16 @@ fn backend_serves<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> 
     if value.backend.0 == 0 {
         return true;
     }
-    tables.backend(value.backend).is_some_and(|backend| backend.serves(value.service, &value.addr, value.port))
+    tables
+        .backend(value.backend)
+        .is_some_and(|backend| backend.serves(value.service, &value.addr, value.port))
 }
 
 #[inline(always)]
 fn backend_drains<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> bool {
-    tables.backend(value.backend).is_some_and(|backend| backend.state() == BackendState::Draining)
+    tables
+        .backend(value.backend)
+        .is_some_and(|backend| backend.state() == BackendState::Draining)
 }
 
 /// Both entries of a pair learn what one has seen.

@@ -75,7 +75,11 @@ impl<F: Family> FlowKey<F> {
     /// The hook this key belongs to.
     #[inline(always)]
     pub fn hook(&self) -> Hook {
-        if self.hook == Hook::Ingress as u8 { Hook::Ingress } else { Hook::Egress }
+        if self.hook == Hook::Ingress as u8 {
+            Hook::Ingress
+        } else {
+            Hook::Egress
+        }
     }
 
     /// The key of the reply to this very packet, met at the other hook.
@@ -85,7 +89,12 @@ impl<F: Family> FlowKey<F> {
             Hook::Ingress => Hook::Egress,
             Hook::Egress => Hook::Ingress,
         };
-        Self::new(hook, Protocol(self.protocol), (self.dst, self.dport), (self.src, self.sport))
+        Self::new(
+            hook,
+            Protocol(self.protocol),
+            (self.dst, self.dport),
+            (self.src, self.sport),
+        )
     }
 
     /// The other entry of the pair: the reply to the rewritten packet, turned back into the reply
@@ -117,10 +126,18 @@ impl<F: Family> FlowKey<F> {
     pub(crate) fn masquerade(&self, value: &FlowValue<F>) -> Self {
         let protocol = Protocol(self.protocol);
         match self.hook() {
-            Hook::Ingress => {
-                Self::new(Hook::Egress, protocol, (self.src, value.peer_port), (value.addr, value.port))
-            }
-            Hook::Egress => Self::new(Hook::Egress, protocol, (self.dst, self.dport), (self.src, self.sport)),
+            Hook::Ingress => Self::new(
+                Hook::Egress,
+                protocol,
+                (self.src, value.peer_port),
+                (value.addr, value.port),
+            ),
+            Hook::Egress => Self::new(
+                Hook::Egress,
+                protocol,
+                (self.dst, self.dport),
+                (self.src, self.sport),
+            ),
         }
     }
 }
@@ -195,7 +212,10 @@ impl<F: Family> Entry<'_, F> {
     /// `value` must stay valid for reads and writes for this entry's lifetime.
     #[inline(always)]
     pub unsafe fn new(value: NonNull<FlowValue<F>>) -> Self {
-        Self { value, map: PhantomData }
+        Self {
+            value,
+            map: PhantomData,
+        }
     }
 
     /// The entry's value as it is now.

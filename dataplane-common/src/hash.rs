@@ -7,8 +7,14 @@ use crate::flow::FlowKey;
 /// Mixes a word into the state: the multiply-rotate step of MurmurHash3 (32 bits).
 #[inline(always)]
 fn mix(state: u32, word: u32) -> u32 {
-    let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
-    (state ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+    let word = word
+        .wrapping_mul(0xcc9e_2d51)
+        .rotate_left(15)
+        .wrapping_mul(0x1b87_3593);
+    (state ^ word)
+        .rotate_left(13)
+        .wrapping_mul(5)
+        .wrapping_add(0xe654_6b64)
 }
 
 /// MurmurHash3's finaliser: every bit of the state reaches every bit of the hash.
@@ -30,7 +36,10 @@ pub(crate) fn hash<F: Family>(key: &FlowKey<F>) -> u32 {
     for word in dst.iter().take(F::WORDS) {
         state = mix(state, *word);
     }
-    finish(mix(state, (key.sport.get() as u32) << 16 | key.dport.get() as u32))
+    finish(mix(
+        state,
+        (key.sport.get() as u32) << 16 | key.dport.get() as u32,
+    ))
 }
 
 /// A hash as a number below `below`, without a division (Lemire). `below` must not be zero.

@@ -174,7 +174,11 @@ impl<F: Family> Headers<F> {
     #[inline(always)]
     fn transport<P: Packet, T: Wire>(&self, packet: &P) -> Option<T> {
         let usual = P::L3 + F::HEADER;
-        if self.layout.l4 == usual { packet.load(usual) } else { packet.load_far(self.layout.l4) }
+        if self.layout.l4 == usual {
+            packet.load(usual)
+        } else {
+            packet.load_far(self.layout.l4)
+        }
     }
 
     #[inline(always)]

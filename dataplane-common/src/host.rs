@@ -28,7 +28,7 @@ pub struct HostPacket(pub Vec<u8>);
 impl Packet for HostPacket {
     const L3: usize = 14;
 
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.0.len()
     }
 
@@ -59,10 +59,14 @@ impl Packet for HostPacket {
 
     fn sum(&self, offset: usize, length: usize) -> Option<Checksum> {
         let bytes = self.0.get(offset..offset + length)?;
-        Some(bytes.chunks_exact(2).fold(Checksum::default(), |sum, pair| match pair {
-            [a, b] => sum.add16([*a, *b]),
-            _ => sum,
-        }))
+        Some(
+            bytes
+                .chunks_exact(2)
+                .fold(Checksum::default(), |sum, pair| match pair {
+                    [a, b] => sum.add16([*a, *b]),
+                    _ => sum,
+                }),
+        )
     }
 
     fn blur(&self, offset: usize) -> usize {
@@ -136,7 +140,11 @@ impl<F: Family> Default for HostTables<F> {
             sets: BTreeMap::new(),
             backends: BTreeMap::new(),
             device: None,
-            config: Config { ports_first: 61_000, ports_count: 4_000, ..Config::default() },
+            config: Config {
+                ports_first: 61_000,
+                ports_count: 4_000,
+                ..Config::default()
+            },
             work: Box::new(UnsafeCell::new(Work::empty())),
             answers: Cell::default(),
             traffic: RefCell::default(),
@@ -147,7 +155,11 @@ impl<F: Family> Default for HostTables<F> {
 impl<F: Family> HostTables<F> {
     /// All flow entries, by key.
     pub fn flows(&self) -> BTreeMap<FlowKey<F>, FlowValue<F>> {
-        self.flows.borrow().iter().map(|(key, value)| (*key, value.get())).collect()
+        self.flows
+            .borrow()
+            .iter()
+            .map(|(key, value)| (*key, value.get()))
+            .collect()
     }
 
     /// Lets time pass.
@@ -230,9 +242,12 @@ impl<F: Family> Tables<F> for HostTables<F> {
         let mut traffic = self.traffic.borrow_mut();
         let entry = traffic.entry(service).or_default();
         match direction {
-            Direction::Request => (entry.packets, entry.bytes) = (entry.packets + packets, entry.bytes + bytes),
+            Direction::Request => {
+                (entry.packets, entry.bytes) = (entry.packets + packets, entry.bytes + bytes)
+            }
             Direction::Reply => {
-                (entry.reply_packets, entry.reply_bytes) = (entry.reply_packets + packets, entry.reply_bytes + bytes);
+                (entry.reply_packets, entry.reply_bytes) =
+                    (entry.reply_packets + packets, entry.reply_bytes + bytes);
             }
         }
     }

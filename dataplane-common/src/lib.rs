@@ -62,8 +62,8 @@ pub use outcome::{Outcome, Verdict};
 pub use packet::{Fault, Field, Packet};
 pub use reject::TokenBucket;
 pub use service::{
-    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, SET_CHUNK, ServiceId,
-    ServiceName, ServiceTraffic, SetChunk, SetId, SetKey, SetRef,
+    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, SET_CHUNK,
+    ServiceId, ServiceName, ServiceTraffic, SetChunk, SetId, SetKey, SetRef,
 };
 pub use state::{State, Tick};
 pub use steer::{egress, ingress};

@@ -23,10 +23,7 @@ use crate::work::Work;
 
 /// Puts the pending entry for the packet's flow, unless it has one that lives.
 #[inline(never)]
-pub(crate) fn expect<F: Family, T: Tables<F>>(
-    tables: &T,
-    work: &mut Work<F>,
-) -> Result<(), InsertError> {
+pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     work.reply_key = work.headers.key.masquerade(&work.value);
     // Counted, and followed when its backend goes, by the first pair.
     work.reply = FlowValue {
@@ -59,14 +56,21 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     entry: Entry<'_, F>,
 ) -> Result<(), Outcome> {
     work.value = entry.get();
-    work.value.addr = tables.device().map(|device| F::of_device(&device)).unwrap_or_default();
+    work.value.addr = tables
+        .device()
+        .map(|device| F::of_device(&device))
+        .unwrap_or_default();
     if is_pending(&work.value) {
         return Err(Outcome::NoMasqueradeAddress);
     }
     let config = tables.config();
     let sport = work.headers.key.sport;
     let offset = sport.get().wrapping_sub(config.ports_first);
-    let preferred = if offset < config.ports_count { Some(sport) } else { None };
+    let preferred = if offset < config.ports_count {
+        Some(sport)
+    } else {
+        None
+    };
     claim(tables, work, preferred, |value, port| value.port = port)?;
     entry.replace(&work.value);
     Ok(())

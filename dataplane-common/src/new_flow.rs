@@ -39,7 +39,11 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
 ) -> Outcome {
     work.contested = contested as u32;
     let isn = work.headers.segment.sequence;
-    work.value = FlowValue { last_seen: tables.now(), isn, ..FlowValue::default() };
+    work.value = FlowValue {
+        last_seen: tables.now(),
+        isn,
+        ..FlowValue::default()
+    };
     match route(tables, work) {
         Route::Backend => {}
         Route::Beside => work.contested = 1,
@@ -58,7 +62,12 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     if outcome.verdict() == Verdict::Drop {
         return outcome;
     }
-    tables.count(work.value.service, Direction::Request, packet.segments(), packet.len() as u64);
+    tables.count(
+        work.value.service,
+        Direction::Request,
+        packet.segments(),
+        packet.length() as u64,
+    );
     match rewrite(packet, &work.headers, &work.value) {
         Ok(()) => outcome,
         Err(_) => Outcome::RewriteFailed,
@@ -92,7 +101,9 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Route::End(Outcome::TakenOver);
     }
-    let external = tables.device().is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
+    let external = tables
+        .device()
+        .is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
     let (set, empty) = frontend.scope(external);
     if set.size == 0 {
         return match empty {
@@ -104,10 +115,13 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
         return Route::End(Outcome::BackendMissing);
     };
     let backend = match tables.backend(id) {
-        Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => backend,
+        Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => {
+            backend
+        }
         _ => return Route::End(Outcome::BackendMissing),
     };
-    (value.addr, value.port, value.backend, value.service) = (backend.addr, backend.port, id, frontend.service);
+    (value.addr, value.port, value.backend, value.service) =
+        (backend.addr, backend.port, id, frontend.service);
     if backend.addr == key.src || (external && !backend.is_local()) {
         value.state = value.state.with(State::MASQUERADE);
     }
@@ -129,7 +143,9 @@ fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
         return passes;
     }
     work.reply_key = work.headers.key.reply();
-    let Some(entry) = tables.flow(&work.reply_key) else { return passes };
+    let Some(entry) = tables.flow(&work.reply_key) else {
+        return passes;
+    };
     let holder = entry.get();
     if !holder.state.has(State::REPLY) {
         return passes;
@@ -147,12 +163,18 @@ fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
     let key = &work.headers.key;
     // A hairpin flow from the very port it goes to would be its own reply.
     let own_reply = work.value.addr == key.src && work.value.port == key.sport;
-    let preferred = if work.contested != 0 || own_reply { None } else { Some(key.sport) };
+    let preferred = if work.contested != 0 || own_reply {
+        None
+    } else {
+        Some(key.sport)
+    };
     let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
         Ok(kept) => kept,
         Err(outcome) => return outcome,
     };
-    if tables.insert_flow(&work.headers.key, &work.value, Insert::Any).is_err()
+    if tables
+        .insert_flow(&work.headers.key, &work.value, Insert::Any)
+        .is_err()
         || (work.value.state.has(State::MASQUERADE) && masquerade::expect(tables, work).is_err())
     {
         let key = &work.headers.key;

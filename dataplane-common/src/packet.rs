@@ -29,7 +29,7 @@ pub trait Packet {
 
     /// Length in bytes of the whole packet. It may be more than its headers say (Ethernet padding)
     /// and more than one segment (GSO).
-    fn len(&self) -> usize;
+    fn length(&self) -> usize;
 
     /// How many packets this one stands for on the wire: more than one with GSO.
     fn segments(&self) -> u64;

@@ -52,7 +52,11 @@ fn answer<F: Family, P: Packet>(packet: &mut P, headers: &Headers<F>) -> Result<
 #[inline(always)]
 fn quote<P: Packet>(packet: &P, layout: &Layout) -> Result<Quote, Fault> {
     let whole = layout.end - P::L3;
-    let length = if whole > P::MAX_SUM { P::MAX_SUM } else { whole & !1 };
+    let length = if whole > P::MAX_SUM {
+        P::MAX_SUM
+    } else {
+        whole & !1
+    };
     let sum = packet.sum(P::L3, length).ok_or(Fault)?;
     Ok(Quote { length, sum })
 }

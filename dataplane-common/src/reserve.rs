@@ -59,7 +59,10 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();
-    let offset = scale(rehash(hash(&work.headers.key), attempt), config.ports_count as u32);
+    let offset = scale(
+        rehash(hash(&work.headers.key), attempt),
+        config.ports_count as u32,
+    );
     Port::new(config.ports_first.wrapping_add(offset as u16))
 }
 
@@ -76,7 +79,9 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Claim
 #[inline(never)]
 fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
     work.set_reply();
-    tables.flow(&work.reply_key).is_some_and(|entry| is_over(&work.reply_key, &entry.get(), work.value.last_seen))
+    tables
+        .flow(&work.reply_key)
+        .is_some_and(|entry| is_over(&work.reply_key, &entry.get(), work.value.last_seen))
 }
 
 #[inline(never)]

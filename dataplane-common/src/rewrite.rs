@@ -40,7 +40,13 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             .sub16(key.dport.bytes())
             .add16(sport.bytes())
             .add16(dport.bytes());
-        packet.adjust_checksum(Field { pseudo_header: false, ..field }, ports)?;
+        packet.adjust_checksum(
+            Field {
+                pseudo_header: false,
+                ..field
+            },
+            ports,
+        )?;
         packet.store_far(layout.l4, [sport, dport])?;
     }
     match hook {
@@ -53,10 +59,10 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
 fn address_difference<F: Family>(old: &F::Addr, new: &F::Addr) -> Checksum {
     let mut sum = Checksum::default();
     for word in F::words(old).iter().take(F::WORDS) {
-        sum = sum.sub(*word);
+        sum = sum.minus(*word);
     }
     for word in F::words(new).iter().take(F::WORDS) {
-        sum = sum.add(*word);
+        sum = sum.plus(*word);
     }
     sum
 }

@@ -66,7 +66,12 @@ impl<F: Family> FrontendKey<F> {
     /// The frontend at `addr`:`port`.
     #[inline(always)]
     pub const fn new(addr: F::Addr, port: Port, protocol: u8) -> Self {
-        Self { addr, port, protocol, zero: 0 }
+        Self {
+            addr,
+            port,
+            protocol,
+            zero: 0,
+        }
     }
 }
 
@@ -124,7 +129,13 @@ impl FrontendValue {
         if external_empty == EmptyVerdict::Drop {
             flags |= Self::DROP_EXTERNAL;
         }
-        Self { service, flags, internal, external, affinity_seconds: 0 }
+        Self {
+            service,
+            flags,
+            internal,
+            external,
+            affinity_seconds: 0,
+        }
     }
 
     /// The set, and the verdict if it is empty, for a source outside (`external`) or on this node.
@@ -135,7 +146,14 @@ impl FrontendValue {
         } else {
             (self.internal, self.flags & Self::DROP_INTERNAL)
         };
-        (set, if drop == 0 { EmptyVerdict::Reject } else { EmptyVerdict::Drop })
+        (
+            set,
+            if drop == 0 {
+                EmptyVerdict::Reject
+            } else {
+                EmptyVerdict::Drop
+            },
+        )
     }
 }
 
@@ -189,7 +207,13 @@ pub struct Backend<F: Family> {
 impl<F: Family> Backend<F> {
     /// A backend; `local` if its pod is on this node.
     pub fn new(addr: F::Addr, port: Port, service: ServiceId, state: BackendState, local: bool) -> Self {
-        Self { addr, service, port, state: state as u8, local: local as u8 }
+        Self {
+            addr,
+            service,
+            port,
+            state: state as u8,
+            local: local as u8,
+        }
     }
 
     /// Whether it may be used.
@@ -211,7 +235,10 @@ impl<F: Family> Backend<F> {
     /// Whether this is the backend at `addr`:`port` of `service`, and not gone.
     #[inline(always)]
     pub fn serves(&self, service: ServiceId, addr: &F::Addr, port: Port) -> bool {
-        self.state() != BackendState::Gone && self.service == service && self.addr == *addr && self.port == port
+        self.state() != BackendState::Gone
+            && self.service == service
+            && self.addr == *addr
+            && self.port == port
     }
 }
 
@@ -235,7 +262,11 @@ impl ServiceName {
     pub fn new(name: &str, protocol: u8) -> Option<Self> {
         let mut bytes = [0; Self::MAX];
         bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-        Some(Self { protocol, length: u8::try_from(name.len()).ok()?, bytes })
+        Some(Self {
+            protocol,
+            length: u8::try_from(name.len()).ok()?,
+            bytes,
+        })
     }
 
     /// The name; `None` if the map holds something that is no name.

@@ -49,8 +49,7 @@ impl State {
 
     const CLOSED_BOTH: Self = Self(Self::FIN_CLIENT.0 | Self::FIN_BACKEND.0);
     /// What a flow has seen, as opposed to what it is.
-    const EVENTS: Self =
-        Self(Self::REPLIED.0 | Self::CLOSED_BOTH.0 | Self::RESET.0 | Self::CONTESTED.0);
+    const EVENTS: Self = Self(Self::REPLIED.0 | Self::CLOSED_BOTH.0 | Self::RESET.0 | Self::CONTESTED.0);
 
     /// These bits and those.
     #[inline(always)]

@@ -17,7 +17,9 @@ use crate::tables::Tables;
 /// A packet that comes in by a device, before it is routed.
 #[inline(always)]
 pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
-    let Some(work) = tables.work() else { return Outcome::NoMemory };
+    let Some(work) = tables.work() else {
+        return Outcome::NoMemory;
+    };
     match work.headers.parse(packet, Hook::Ingress) {
         Parsed::Whole => {}
         Parsed::Fragment => return unless_vip(tables, &work.headers.key.dst, Outcome::FragmentDropped),
@@ -40,7 +42,9 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
 /// A packet that goes out by a device, after it was routed.
 #[inline(always)]
 pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
-    let Some(work) = tables.work() else { return Outcome::NoMemory };
+    let Some(work) = tables.work() else {
+        return Outcome::NoMemory;
+    };
     match work.headers.parse(packet, Hook::Egress) {
         Parsed::Whole => {}
         Parsed::Fragment | Parsed::OtherProtocol => return Outcome::NotOurs,

@@ -59,7 +59,10 @@ pub trait Tables<F: Family> {
     fn config(&self) -> Config;
 
     /// This CPU's memory to put flows together in. One at a time.
-    #[expect(clippy::mut_from_ref, reason = "the memory is in a map, not in the tables' value")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the memory is in a map, not in the tables' value"
+    )]
     fn work(&self) -> Option<&mut Work<F>>;
 
     /// Takes from the budget of "unreachable" answers.

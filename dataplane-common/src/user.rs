@@ -5,7 +5,9 @@ use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::reject::TokenBucket;
-use crate::service::{AddressFlags, Backend, FrontendKey, FrontendValue, ServiceName, ServiceTraffic, SetKey};
+use crate::service::{
+    AddressFlags, Backend, FrontendKey, FrontendValue, ServiceName, ServiceTraffic, SetKey,
+};
 use crate::wire::{Addr4, Addr6};
 
 macro_rules! pod {
@@ -16,7 +18,18 @@ macro_rules! pod {
     )+};
 }
 
-pod!(Addr4, Addr6, AddressFlags, Config, Device, FrontendValue, ServiceName, ServiceTraffic, SetKey, TokenBucket);
+pod!(
+    Addr4,
+    Addr6,
+    AddressFlags,
+    Config,
+    Device,
+    FrontendValue,
+    ServiceName,
+    ServiceTraffic,
+    SetKey,
+    TokenBucket
+);
 pod!(crate::service::BackendId);
 
 // SAFETY: as above, for either family.

@@ -30,7 +30,13 @@ impl<F: Family> Work<F> {
     pub(crate) fn empty() -> Self {
         let headers = Headers::new(crate::flow::Hook::Ingress);
         let value = FlowValue::default();
-        Self { headers, value, reply_key: headers.key, reply: value, contested: 0 }
+        Self {
+            headers,
+            value,
+            reply_key: headers.key,
+            reply: value,
+            contested: 0,
+        }
     }
 
     /// Works out the other entry of the pair.

@@ -27,7 +27,8 @@ macro_rules! stored {
         static $addresses: HashMap<<$family as Family>::Addr, AddressFlags> =
             HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
         #[map(name = $frontends_name)]
-        static $frontends: HashMap<FrontendKey<$family>, FrontendValue> = HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+        static $frontends: HashMap<FrontendKey<$family>, FrontendValue> =
+            HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
         #[map(name = $backends_name)]
         static $backends: Array<Backend<$family>> = Array::pinned(262_144, 0);
 
@@ -64,8 +65,22 @@ macro_rules! stored {
     };
 }
 
-stored!(V4, FLOWS4 = "flows4", ADDRESSES4 = "addresses4", FRONTENDS4 = "frontends4", BACKENDS4 = "backends4", WORK4 = "work4");
-stored!(V6, FLOWS6 = "flows6", ADDRESSES6 = "addresses6", FRONTENDS6 = "frontends6", BACKENDS6 = "backends6", WORK6 = "work6");
+stored!(
+    V4,
+    FLOWS4 = "flows4",
+    ADDRESSES4 = "addresses4",
+    FRONTENDS4 = "frontends4",
+    BACKENDS4 = "backends4",
+    WORK4 = "work4"
+);
+stored!(
+    V6,
+    FLOWS6 = "flows6",
+    ADDRESSES6 = "addresses6",
+    FRONTENDS6 = "frontends6",
+    BACKENDS6 = "backends6",
+    WORK6 = "work6"
+);
 
 #[map(name = "sets")]
 pub(crate) static SETS: HashMap<SetKey, SetChunk> = HashMap::pinned(131_072, BPF_F_NO_PREALLOC);

@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{
     __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
 };
 use aya_ebpf::helpers::{
-    bpf_csum_diff, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
-    bpf_skb_store_bytes,
+    bpf_csum_diff, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes,
+    bpf_skb_pull_data, bpf_skb_store_bytes,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
@@ -73,7 +73,11 @@ impl<const L3: usize> Skb<L3> {
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let start = self.get().data as usize + offset;
         let end = self.get().data_end as usize;
-        if start + size_of::<T>() > end { None } else { Some(start as *mut T) }
+        if start + size_of::<T>() > end {
+            None
+        } else {
+            Some(start as *mut T)
+        }
     }
 }
 
@@ -81,7 +85,7 @@ impl<const L3: usize> Packet for Skb<L3> {
     const L3: usize = L3;
 
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.get().len as usize
     }
 
@@ -110,17 +114,32 @@ impl<const L3: usize> Packet for Skb<L3> {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the helper writes exactly the bytes of `value`, or fails.
         let result = unsafe {
-            bpf_skb_load_bytes(self.0.cast(), offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
+            bpf_skb_load_bytes(
+                self.0.cast(),
+                offset as u32,
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+            )
         };
         // SAFETY: on success every byte was written, and any bytes are a `T`.
-        if result == 0 { Some(unsafe { value.assume_init() }) } else { None }
+        if result == 0 {
+            Some(unsafe { value.assume_init() })
+        } else {
+            None
+        }
     }
 
     #[inline(always)]
     fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
         // SAFETY: the helper reads exactly the bytes of `value`.
         let result = unsafe {
-            bpf_skb_store_bytes(self.0, offset as u32, (&raw const value).cast(), size_of::<T>() as u32, 0)
+            bpf_skb_store_bytes(
+                self.0,
+                offset as u32,
+                (&raw const value).cast(),
+                size_of::<T>() as u32,
+                0,
+            )
         };
         if result == 0 { Ok(()) } else { Err(Fault) }
     }

@@ -82,7 +82,12 @@ impl<F: Stored> Tables<F> for Maps {
     #[inline(always)]
     fn slot(&self, set: SetRef, slot: u32) -> Option<BackendId> {
         // SAFETY: as above.
-        let chunk = unsafe { SETS.get(SetKey { set: set.id, chunk: slot / SET_CHUNK }) }?;
+        let chunk = unsafe {
+            SETS.get(SetKey {
+                set: set.id,
+                chunk: slot / SET_CHUNK,
+            })
+        }?;
         chunk.get((slot % SET_CHUNK) as usize).copied()
     }
 
@@ -119,7 +124,9 @@ impl<F: Stored> Tables<F> for Maps {
 
     #[inline(always)]
     fn count(&self, service: ServiceId, direction: Direction, packets: u64, bytes: u64) {
-        let Some(traffic) = TRAFFIC.get_ptr_mut(service.0) else { return };
+        let Some(traffic) = TRAFFIC.get_ptr_mut(service.0) else {
+            return;
+        };
         // SAFETY: this CPU's own counters, valid until the program ends.
         unsafe {
             match direction {

@@ -52,15 +52,25 @@ impl Family for V4 {
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, headers: &mut Headers<Self>) -> Parsed {
         let l3 = P::L3;
-        let Some(header) = packet.load::<Header>(l3) else { return Parsed::Malformed };
+        let Some(header) = packet.load::<Header>(l3) else {
+            return Parsed::Malformed;
+        };
         let header_length = ((header.version_ihl & 0xf) as usize) << 2;
         let total_length = u16::from_be_bytes(header.total_length) as usize;
         // A total length of 0 is a GSO packet beyond 64 KiB (BIG TCP): the device will cut it.
-        let end = if total_length == 0 { packet.len() } else { l3 + total_length };
-        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || end > packet.len() {
+        let end = if total_length == 0 {
+            packet.length()
+        } else {
+            l3 + total_length
+        };
+        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || end > packet.length() {
             return Parsed::Malformed;
         }
-        let l4 = if header_length == size_of::<Header>() { l3 + size_of::<Header>() } else { packet.blur(l3 + header_length) };
+        let l4 = if header_length == size_of::<Header>() {
+            l3 + size_of::<Header>()
+        } else {
+            packet.blur(l3 + header_length)
+        };
         headers.layout = Layout { l4, end };
         (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
         match u16::from_be_bytes(header.fragment) & FRAGMENT_MASK {
@@ -132,7 +142,7 @@ fn header_checksum(h: &Header) -> [u8; 2] {
         .add16(h.id)
         .add16(h.fragment)
         .add16([h.ttl, h.protocol])
-        .add(src)
-        .add(dst)
+        .plus(src)
+        .plus(dst)
         .finish()
 }

@@ -52,16 +52,26 @@ impl Family for V6 {
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, headers: &mut Headers<Self>) -> Parsed {
         let l3 = P::L3;
-        let Some(header) = packet.load::<Header>(l3) else { return Parsed::Malformed };
+        let Some(header) = packet.load::<Header>(l3) else {
+            return Parsed::Malformed;
+        };
         let payload_length = u16::from_be_bytes(header.payload_length) as usize;
         // A payload length of 0 is a jumbogram, or a GSO packet that will be cut (BIG TCP).
-        let end = if payload_length == 0 { packet.len() } else { l3 + size_of::<Header>() + payload_length };
+        let end = if payload_length == 0 {
+            packet.length()
+        } else {
+            l3 + size_of::<Header>() + payload_length
+        };
         let [version_class, ..] = header.version_class_flow;
-        if version_class >> 4 != 6 || end > packet.len() {
+        if version_class >> 4 != 6 || end > packet.length() {
             return Parsed::Malformed;
         }
-        headers.layout = Layout { l4: l3 + size_of::<Header>(), end };
-        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.next_header);
+        headers.layout = Layout {
+            l4: l3 + size_of::<Header>(),
+            end,
+        };
+        (headers.key.src, headers.key.dst, headers.key.protocol) =
+            (header.src, header.dst, header.next_header);
         match Protocol(header.next_header) {
             Protocol::TCP | Protocol::UDP => Parsed::Whole,
             _ => walk_extensions(packet, headers),
@@ -96,12 +106,16 @@ impl Family for V6 {
         };
         packet.store(P::L3, header)?;
         // The checksum is over the pseudo-header too (RFC 4443 section 2.3).
-        let mut sum = quote.sum.add16(PORT_UNREACHABLE).add16(header.payload_length).add16([0, ICMPV6]);
+        let mut sum = quote
+            .sum
+            .add16(PORT_UNREACHABLE)
+            .add16(header.payload_length)
+            .add16([0, ICMPV6]);
         for word in header.src.words() {
-            sum = sum.add(word);
+            sum = sum.plus(word);
         }
         for word in header.dst.words() {
-            sum = sum.add(word);
+            sum = sum.plus(word);
         }
         let [t, c] = PORT_UNREACHABLE;
         let [a, b] = sum.finish();
@@ -132,7 +146,11 @@ fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
             return Parsed::Fragment;
         }
         // The length does not count the first 8 bytes; in a fragment header it is reserved.
-        offset += if fragment_header { 8 } else { (length as usize + 1) << 3 };
+        offset += if fragment_header {
+            8
+        } else {
+            (length as usize + 1) << 3
+        };
         next = following;
     }
     Parsed::Malformed

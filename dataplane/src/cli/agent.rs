@@ -64,13 +64,17 @@ enum LogFormat {
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     start_log(args.log_format);
     // One thread: there is one owner of all state, and a node has better use for its CPUs.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve_node(args))
 }
 
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
@@ -90,16 +94,31 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let metrics = Metrics::register(&mut registry);
     let device_metrics = DeviceMetrics::register(&mut registry);
     let sweeper = Sweeper::default();
-    registry.register_collector(Box::new(KernelCollector::new(Tables::open(&pins)?, sweeper.clone())));
+    registry.register_collector(Box::new(KernelCollector::new(
+        Tables::open(&pins)?,
+        sweeper.clone(),
+    )));
 
     let (sender, events) = watch::channel();
     let rules = Rules(args.devices.clone());
-    let follower = Follower::start(programs, Tables::open(&pins)?, pins.clone(), rules, device_metrics).await?;
+    let follower = Follower::start(
+        programs,
+        Tables::open(&pins)?,
+        pins.clone(),
+        rules,
+        device_metrics,
+    )
+    .await?;
     tokio::spawn(follower.run(sender.clone()));
     watch_source(&args, door, sender, metrics.clone()).await?;
 
     let (status, published) = value::channel(Status::default());
-    let reports = Reports { metrics, ready: Ready::default(), heartbeat: Heartbeat::default(), status };
+    let reports = Reports {
+        metrics,
+        ready: Ready::default(),
+        heartbeat: Heartbeat::default(),
+        status,
+    };
     let admin = Admin {
         heartbeat: reports.heartbeat.clone(),
         ready: reports.ready.clone(),
@@ -177,7 +196,10 @@ fn configure(tables: &mut Tables, take_over: bool) -> anyhow::Result<()> {
         send_redirects_all: u32::from(redirects),
         reserved: 0,
     };
-    tables.config.set(0, config, 0).context("cannot write the map config")?;
+    tables
+        .config
+        .set(0, config, 0)
+        .context("cannot write the map config")?;
     Ok(())
 }
 
@@ -190,13 +212,18 @@ fn ephemeral_ports() -> String {
 fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
     const FIRST: u16 = 1024;
     const NODE_PORTS: u16 = 30_000;
-    let mut bounds = range.split_whitespace().filter_map(|bound| bound.parse::<u16>().ok());
+    let mut bounds = range
+        .split_whitespace()
+        .filter_map(|bound| bound.parse::<u16>().ok());
     let (low, high) = match (bounds.next(), bounds.next()) {
         (Some(low), Some(high)) => (low, high),
         // What Linux has by default.
         _ => (32_768, 60_999),
     };
-    let above = (high.saturating_add(1).max(32_768), u16::MAX.saturating_sub(high.max(32_767)));
+    let above = (
+        high.saturating_add(1).max(32_768),
+        u16::MAX.saturating_sub(high.max(32_767)),
+    );
     let below = (FIRST, low.min(NODE_PORTS).saturating_sub(FIRST));
     // Above is preferred: nothing listens there as a rule.
     if above.1 >= 1024 { above } else { below }

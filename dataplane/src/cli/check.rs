@@ -52,8 +52,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
             vec![what.to_owned(), mark.to_owned(), text]
         })
         .collect();
-    line(std::io::stdout(), &table(&["REQUIREMENT", "RESULT", "FOUND"], &rows));
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    line(
+        std::io::stdout(),
+        &table(&["REQUIREMENT", "RESULT", "FOUND"], &rows),
+    );
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn version() -> Option<KernelVersion> {
@@ -61,7 +68,10 @@ fn version() -> Option<KernelVersion> {
 }
 
 fn release() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn kernel() -> Finding {
@@ -91,13 +101,19 @@ fn bpffs(root: &Path) -> Finding {
     if is_bpf(root) {
         Finding::Good(format!("{} is on one", root.display()))
     } else {
-        Finding::Note(format!("{} is on none: the agent mounts one there, which takes SYS_ADMIN", root.display()))
+        Finding::Note(format!(
+            "{} is on none: the agent mounts one there, which takes SYS_ADMIN",
+            root.display()
+        ))
     }
 }
 
 fn cgroup2() -> Finding {
     let is_cgroup2 = |path: &&str| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
-    match ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].iter().find(|path| is_cgroup2(path)) {
+    match ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .iter()
+        .find(|path| is_cgroup2(path))
+    {
         Some(path) => Finding::Good((*path).to_owned()),
         None => Finding::Note("not mounted: host clients are not served yet, so nothing is lost".to_owned()),
     }
@@ -123,16 +139,24 @@ fn capabilities() -> Finding {
     if missing.is_empty() {
         Finding::Good("NET_ADMIN, BPF, PERFMON".to_owned())
     } else {
-        Finding::Bad(format!("{}: run as root or add them to the container", missing.join(", ")))
+        Finding::Bad(format!(
+            "{}: run as root or add them to the container",
+            missing.join(", ")
+        ))
     }
 }
 
 fn forwarding() -> Finding {
     let on = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == "1");
-    let (v4, v6) = (on("/proc/sys/net/ipv4/ip_forward"), on("/proc/sys/net/ipv6/conf/all/forwarding"));
+    let (v4, v6) = (
+        on("/proc/sys/net/ipv4/ip_forward"),
+        on("/proc/sys/net/ipv6/conf/all/forwarding"),
+    );
     match (v4, v6) {
         (true, true) => Finding::Good("IPv4 and IPv6".to_owned()),
-        (true, false) => Finding::Note("IPv4 only: set net.ipv6.conf.all.forwarding=1 for IPv6 pods".to_owned()),
+        (true, false) => {
+            Finding::Note("IPv4 only: set net.ipv6.conf.all.forwarding=1 for IPv6 pods".to_owned())
+        }
         (false, true) => Finding::Note("IPv6 only: set net.ipv4.ip_forward=1 for IPv4 pods".to_owned()),
         (false, false) => Finding::Note("off: the CNI, or net.ipv4.ip_forward=1, must turn it on".to_owned()),
     }

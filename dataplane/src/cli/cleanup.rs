@@ -18,7 +18,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut detached = 0;
     if let Ok(tables) = Tables::open(&pins) {
         for (index, device) in tables.devices.iter().flatten() {
-            let Ok(name) = nix::net::if_::if_indextoname(index) else { continue };
+            let Ok(name) = nix::net::if_::if_indextoname(index) else {
+                continue;
+            };
             let name = name.to_string_lossy();
             detach(&pins, &name, index)?;
             detached += 1;
@@ -28,6 +30,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         SendRedirects::restore(SendRedirects::ALL, config.send_redirects_all != 0);
     }
     pins.remove()?;
-    line(std::io::stdout(), &format!("detached from {detached} devices, nothing left at {}", pins.root().display()));
+    line(
+        std::io::stdout(),
+        &format!(
+            "detached from {detached} devices, nothing left at {}",
+            pins.root().display()
+        ),
+    );
     Ok(())
 }

@@ -41,7 +41,12 @@ enum Command {
 #[derive(Clone, Debug, clap::Args)]
 struct RootArgs {
     /// Folder on a BPF file system that holds this node's maps and links
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/shunt", env = "SHUNT_BPF_ROOT")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/sys/fs/bpf/shunt",
+        env = "SHUNT_BPF_ROOT"
+    )]
     bpf_root: PathBuf,
 }
 

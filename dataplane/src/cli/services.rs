@@ -102,7 +102,10 @@ fn text(views: &[ServiceView]) -> String {
             ]
         })
         .collect();
-    table(&["SERVICE", "PROTO", "FRONTENDS", "BACKENDS", "FLOWS", "PACKETS"], &rows)
+    table(
+        &["SERVICE", "PROTO", "FRONTENDS", "BACKENDS", "FLOWS", "PACKETS"],
+        &rows,
+    )
 }
 
 /// A few of them, and how many more there are.

@@ -52,7 +52,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         map_abi: MAP_ABI,
         devices: devices(&pins, &tables),
         entries: entries(&tables),
-        outcomes: Counters(&tables).outcomes().into_iter().filter(|count| count.packets > 0).collect(),
+        outcomes: Counters(&tables)
+            .outcomes()
+            .into_iter()
+            .filter(|count| count.packets > 0)
+            .collect(),
     };
     match args.output {
         Format::Json => json(&status)?,
@@ -68,8 +72,10 @@ fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
         .iter()
         .flatten()
         .map(|(index, device)| DeviceStatus {
-            name: nix::net::if_::if_indextoname(index)
-                .map_or_else(|_| "(gone)".to_owned(), |name| name.to_string_lossy().into_owned()),
+            name: nix::net::if_::if_indextoname(index).map_or_else(
+                |_| "(gone)".to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
             index,
             kind: DeviceKind::from_raw(device.kind).map_or("unknown", DeviceKind::as_str),
             attached: attached.contains(&index),
@@ -95,7 +101,10 @@ where
     F::Addr: aya::Pod,
 {
     let backends = tables.all_backends().unwrap_or_default();
-    backends.iter().filter(|backend| backend.state() != BackendState::Gone).count()
+    backends
+        .iter()
+        .filter(|backend| backend.state() != BackendState::Gone)
+        .count()
 }
 
 fn text(status: &Status) -> String {
@@ -105,13 +114,24 @@ fn text(status: &Status) -> String {
         .iter()
         .map(|device| {
             let attached = if device.attached { "yes" } else { "-" };
-            vec![device.name.clone(), device.index.to_string(), device.kind.to_owned(), attached.to_owned()]
+            vec![
+                device.name.clone(),
+                device.index.to_string(),
+                device.kind.to_owned(),
+                attached.to_owned(),
+            ]
         })
         .collect();
     let outcomes: Vec<_> = status
         .outcomes
         .iter()
-        .map(|count| vec![count.hook.to_owned(), count.outcome.to_owned(), count.packets.to_string()])
+        .map(|count| {
+            vec![
+                count.hook.to_owned(),
+                count.outcome.to_owned(),
+                count.packets.to_string(),
+            ]
+        })
         .collect();
     format!(
         "pinned at {} (map layout {})\n\

@@ -42,14 +42,20 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let error = || RuleError(text.to_owned());
-        let (pattern, kind) = text.split_once('=').filter(|(pattern, _)| !pattern.is_empty()).ok_or_else(error)?;
+        let (pattern, kind) = text
+            .split_once('=')
+            .filter(|(pattern, _)| !pattern.is_empty())
+            .ok_or_else(error)?;
         let kind = match kind {
             "pod" => Some(DeviceKind::Pod),
             "uplink" => Some(DeviceKind::Uplink),
             "none" => None,
             _ => return Err(error()),
         };
-        Ok(Self { pattern: pattern.to_owned(), kind })
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            kind,
+        })
     }
 }
 
@@ -65,12 +71,20 @@ impl Rule {
 impl Inventory {
     /// Every device that carries service traffic, by interface index.
     pub fn choose(&self, rules: &Rules) -> BTreeMap<u32, Chosen> {
-        let kinds: BTreeMap<u32, DeviceKind> =
-            self.links.iter().filter_map(|(index, link)| Some((*index, self.kind(*index, link, rules)?))).collect();
+        let kinds: BTreeMap<u32, DeviceKind> = self
+            .links
+            .iter()
+            .filter_map(|(index, link)| Some((*index, self.kind(*index, link, rules)?)))
+            .collect();
         let primary = self.primary(&kinds);
         kinds
             .iter()
-            .filter_map(|(index, kind)| Some((*index, self.chosen(*index, self.links.get(index)?, *kind, primary))))
+            .filter_map(|(index, kind)| {
+                Some((
+                    *index,
+                    self.chosen(*index, self.links.get(index)?, *kind, primary),
+                ))
+            })
             .collect()
     }
 
@@ -82,7 +96,11 @@ impl Inventory {
             LinkKind::Loopback | LinkKind::Bridge | LinkKind::Inert => None,
             // A CNI gives the node's end of a pod's pair no address, or a lone one (its gateway);
             // a node that is a container itself has its uplink's subnet on one.
-            LinkKind::Veth if self.of(index).any(|address| address.has_subnet() && address.is_global()) => {
+            LinkKind::Veth
+                if self
+                    .of(index)
+                    .any(|address| address.has_subnet() && address.is_global()) =>
+            {
                 Some(DeviceKind::Uplink)
             }
             LinkKind::Veth => Some(DeviceKind::Pod),
@@ -99,7 +117,9 @@ impl Inventory {
 
     fn chosen(&self, index: u32, link: &Link, kind: DeviceKind, primary: (Ipv4Addr, Ipv6Addr)) -> Chosen {
         let bridge = link.controller.filter(|index| {
-            self.links.get(index).is_some_and(|controller| controller.kind == LinkKind::Bridge)
+            self.links
+                .get(index)
+                .is_some_and(|controller| controller.kind == LinkKind::Bridge)
         });
         // A port of a bridge has no address; its pods know the bridge's.
         let own = self.addresses_of(bridge.unwrap_or(index));
@@ -115,7 +135,11 @@ impl Inventory {
 
     /// The first global address of each family on a device.
     fn addresses_of(&self, index: u32) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-        let global = || self.of(index).filter(|address| address.is_global()).map(|address| address.addr);
+        let global = || {
+            self.of(index)
+                .filter(|address| address.is_global())
+                .map(|address| address.addr)
+        };
         let v4 = global().find_map(|addr| match addr {
             IpAddr::V4(addr) => Some(addr),
             IpAddr::V6(_) => None,
@@ -131,8 +155,14 @@ impl Inventory {
     fn primary(&self, kinds: &BTreeMap<u32, DeviceKind>) -> (Ipv4Addr, Ipv6Addr) {
         let uplinks = kinds.iter().filter(|(_, kind)| **kind == DeviceKind::Uplink);
         let addresses: Vec<_> = uplinks.map(|(index, _)| self.addresses_of(*index)).collect();
-        let v4 = addresses.iter().find_map(|(v4, _)| *v4).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let v6 = addresses.iter().find_map(|(_, v6)| *v6).unwrap_or(Ipv6Addr::UNSPECIFIED);
+        let v4 = addresses
+            .iter()
+            .find_map(|(v4, _)| *v4)
+            .unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let v6 = addresses
+            .iter()
+            .find_map(|(_, v6)| *v6)
+            .unwrap_or(Ipv6Addr::UNSPECIFIED);
         (v4, v6)
     }
 }
@@ -143,11 +173,19 @@ mod tests {
     use super::*;
 
     fn link(name: &str, kind: LinkKind, controller: Option<u32>) -> Link {
-        Link { name: name.to_owned(), kind, controller, ethernet: true }
+        Link {
+            name: name.to_owned(),
+            kind,
+            controller,
+            ethernet: true,
+        }
     }
 
     fn address(addr: &str, prefix: u8) -> Address {
-        Address { addr: addr.parse().unwrap(), prefix }
+        Address {
+            addr: addr.parse().unwrap(),
+            prefix,
+        }
     }
 
     fn node() -> Inventory {
@@ -158,7 +196,15 @@ mod tests {
         node.links.insert(4, link("cni0", LinkKind::Bridge, None));
         node.links.insert(5, link("veth2", LinkKind::Veth, Some(4)));
         node.addresses.insert(1, [address("127.0.0.1", 8)].into());
-        node.addresses.insert(2, [address("172.18.0.2", 16), address("fe80::1", 64), address("fd00::2", 64)].into());
+        node.addresses.insert(
+            2,
+            [
+                address("172.18.0.2", 16),
+                address("fe80::1", 64),
+                address("fd00::2", 64),
+            ]
+            .into(),
+        );
         node.addresses.insert(3, [address("10.244.1.1", 32)].into());
         node.addresses.insert(4, [address("10.244.2.1", 24)].into());
         node
@@ -167,27 +213,54 @@ mod tests {
     #[test]
     fn a_pair_with_a_subnet_is_the_nodes_own_uplink_and_others_are_pods() {
         let chosen = node().choose(&Rules::default());
-        let kinds: Vec<_> = chosen.values().map(|device| (device.name.as_str(), device.kind)).collect();
+        let kinds: Vec<_> = chosen
+            .values()
+            .map(|device| (device.name.as_str(), device.kind))
+            .collect();
         assert_eq!(
             kinds,
-            [("eth0", DeviceKind::Uplink), ("veth1", DeviceKind::Pod), ("veth2", DeviceKind::Pod)]
+            [
+                ("eth0", DeviceKind::Uplink),
+                ("veth1", DeviceKind::Pod),
+                ("veth2", DeviceKind::Pod)
+            ]
         );
     }
 
     #[test]
     fn masquerade_takes_the_devices_own_address_or_its_bridges_or_the_nodes() {
         let chosen = node().choose(&Rules::default());
-        let v4 = |index| chosen.get(&index).map(|device: &Chosen| device.v4.to_string()).unwrap_or_default();
-        assert_eq!((v4(2).as_str(), v4(3).as_str(), v4(5).as_str()), ("172.18.0.2", "10.244.1.1", "10.244.2.1"));
-        assert_eq!(chosen.get(&3).map(|device| device.v6.to_string()), Some("fd00::2".to_owned()));
+        let v4 = |index| {
+            chosen
+                .get(&index)
+                .map(|device: &Chosen| device.v4.to_string())
+                .unwrap_or_default()
+        };
+        assert_eq!(
+            (v4(2).as_str(), v4(3).as_str(), v4(5).as_str()),
+            ("172.18.0.2", "10.244.1.1", "10.244.2.1")
+        );
+        assert_eq!(
+            chosen.get(&3).map(|device| device.v6.to_string()),
+            Some("fd00::2".to_owned())
+        );
     }
 
     #[test]
     fn a_rule_overrules_what_the_device_looks_like() {
-        let rules = Rules(vec!["veth1=uplink".parse().unwrap(), "veth*=none".parse().unwrap()]);
+        let rules = Rules(vec![
+            "veth1=uplink".parse().unwrap(),
+            "veth*=none".parse().unwrap(),
+        ]);
         let chosen = node().choose(&rules);
-        let kinds: Vec<_> = chosen.values().map(|device| (device.name.as_str(), device.kind)).collect();
-        assert_eq!(kinds, [("eth0", DeviceKind::Uplink), ("veth1", DeviceKind::Uplink)]);
+        let kinds: Vec<_> = chosen
+            .values()
+            .map(|device| (device.name.as_str(), device.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [("eth0", DeviceKind::Uplink), ("veth1", DeviceKind::Uplink)]
+        );
         assert!("veth1".parse::<Rule>().is_err());
         assert!("=pod".parse::<Rule>().is_err());
     }

@@ -62,7 +62,11 @@ impl Follower {
         rules: Rules,
         metrics: DeviceMetrics,
     ) -> Result<Self, FollowError> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ];
         let (connection, handle, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(connection);
         let mut follower = Self {
@@ -150,7 +154,12 @@ impl Follower {
     fn reconcile(&mut self, since: Instant) {
         self.failed = false;
         let wanted = self.inventory.choose(&self.rules);
-        let gone: Vec<u32> = self.current.keys().filter(|index| !wanted.contains_key(index)).copied().collect();
+        let gone: Vec<u32> = self
+            .current
+            .keys()
+            .filter(|index| !wanted.contains_key(index))
+            .copied()
+            .collect();
         for index in gone {
             self.leave(index);
         }
@@ -159,7 +168,9 @@ impl Follower {
                 self.take(index, chosen, since);
             }
         }
-        self.metrics.attached.set(i64::try_from(self.current.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .attached
+            .set(i64::try_from(self.current.len()).unwrap_or(i64::MAX));
     }
 
     fn take(&mut self, index: u32, chosen: Chosen, since: Instant) {
@@ -175,12 +186,18 @@ impl Follower {
             v6: chosen.v6.into(),
         };
         let known = self.tables.devices.insert(index, device, 0);
-        let to = Attachment { device: &chosen.name, ifindex: index, ethernet: chosen.ethernet };
+        let to = Attachment {
+            device: &chosen.name,
+            ifindex: index,
+            ethernet: chosen.ethernet,
+        };
         let result = if is_new { self.programs.attach(&to) } else { Ok(()) };
         match (known, result) {
             (Ok(()), Ok(())) => {
                 if is_new {
-                    self.metrics.attach_duration.observe(since.elapsed().as_secs_f64());
+                    self.metrics
+                        .attach_duration
+                        .observe(since.elapsed().as_secs_f64());
                     info!(device = chosen.name, kind = chosen.kind.as_str(), took = ?since.elapsed(), "attached");
                 }
                 self.current.insert(index, chosen);
@@ -197,11 +214,17 @@ impl Follower {
     }
 
     fn leave(&mut self, index: u32) {
-        let Some(chosen) = self.current.remove(&index) else { return };
+        let Some(chosen) = self.current.remove(&index) else {
+            return;
+        };
         debug!(device = chosen.name, "leaving device");
         // What is still there was excluded, or moved: it gets its settings back.
         if self.inventory.links.contains_key(&index) {
-            let was = self.tables.devices.get(&index, 0).is_ok_and(|device| device.send_redirects != 0);
+            let was = self
+                .tables
+                .devices
+                .get(&index, 0)
+                .is_ok_and(|device| device.send_redirects != 0);
             SendRedirects::restore(&chosen.name, was);
         }
         if let Err(error) = detach(&self.pins, &chosen.name, index) {
@@ -213,7 +236,9 @@ impl Follower {
 
     /// A bridge routes for its ports, so its settings count, though nothing is attached to it.
     fn take_bridge(&mut self, index: u32) {
-        let Some(link) = self.inventory.links.get(&index) else { return };
+        let Some(link) = self.inventory.links.get(&index) else {
+            return;
+        };
         if self.bridges.insert(index) {
             let name = link.name.clone();
             let saved = self.redirects_of(index, &name);
@@ -232,7 +257,11 @@ impl Follower {
     /// Turns redirects off; what they were before any agent did.
     fn redirects_of(&self, index: u32, name: &str) -> bool {
         SendRedirects::turn_off(name)
-            || self.tables.devices.get(&index, 0).is_ok_and(|device| device.send_redirects != 0)
+            || self
+                .tables
+                .devices
+                .get(&index, 0)
+                .is_ok_and(|device| device.send_redirects != 0)
     }
 
     async fn tell_addresses(&mut self, sender: &Sender) -> bool {
@@ -241,6 +270,9 @@ impl Follower {
             return !sender.is_closed();
         }
         self.known_addresses.clone_from(&addresses);
-        sender.send(Batch::now(vec![Event::NodeAddresses(addresses)])).await.is_ok()
+        sender
+            .send(Batch::now(vec![Event::NodeAddresses(addresses)]))
+            .await
+            .is_ok()
     }
 }

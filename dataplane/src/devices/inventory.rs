@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 
 /// What a device is, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,9 @@ pub struct Inventory {
 impl Inventory {
     /// Takes one message in; whether it changed anything.
     pub fn apply(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> bool {
-        let NetlinkPayload::InnerMessage(message) = message.payload else { return false };
+        let NetlinkPayload::InnerMessage(message) = message.payload else {
+            return false;
+        };
         match message {
             RouteNetlinkMessage::NewLink(link) => self.put_link(&link),
             RouteNetlinkMessage::DelLink(link) => self.remove_link(link.header.index),
@@ -78,7 +82,9 @@ impl Inventory {
     }
 
     pub fn put_link(&mut self, message: &LinkMessage) -> bool {
-        let Some(link) = read_link(message) else { return false };
+        let Some(link) = read_link(message) else {
+            return false;
+        };
         self.links.insert(message.header.index, link.clone()).as_ref() != Some(&link)
     }
 
@@ -88,18 +94,31 @@ impl Inventory {
     }
 
     pub fn put_address(&mut self, message: &AddressMessage) -> bool {
-        let Some(address) = read_address(message) else { return false };
-        self.addresses.entry(message.header.index).or_default().insert(address)
+        let Some(address) = read_address(message) else {
+            return false;
+        };
+        self.addresses
+            .entry(message.header.index)
+            .or_default()
+            .insert(address)
     }
 
     fn remove_address(&mut self, message: &AddressMessage) -> bool {
-        let Some(address) = read_address(message) else { return false };
-        self.addresses.get_mut(&message.header.index).is_some_and(|addresses| addresses.remove(&address))
+        let Some(address) = read_address(message) else {
+            return false;
+        };
+        self.addresses
+            .get_mut(&message.header.index)
+            .is_some_and(|addresses| addresses.remove(&address))
     }
 
     /// All addresses of the node.
     pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
-        self.addresses.values().flatten().map(|address| address.addr).collect()
+        self.addresses
+            .values()
+            .flatten()
+            .map(|address| address.addr)
+            .collect()
     }
 
     /// The addresses of a device.
@@ -128,7 +147,11 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     let loopback = message.header.flags.contains(LinkFlags::Loopback);
     Some(Link {
         name: name?,
-        kind: if loopback { LinkKind::Loopback } else { kind.unwrap_or(LinkKind::Other) },
+        kind: if loopback {
+            LinkKind::Loopback
+        } else {
+            kind.unwrap_or(LinkKind::Other)
+        },
         controller,
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
     })
@@ -155,5 +178,8 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
             _ => {}
         }
     }
-    Some(Address { addr: own?, prefix: message.header.prefix_len })
+    Some(Address {
+        addr: own?,
+        prefix: message.header.prefix_len,
+    })
 }

@@ -29,8 +29,16 @@ impl DeviceMetrics {
             Unit::Seconds,
             metrics.attach_duration.clone(),
         );
-        registry.register("attached", "Devices with programs on them", metrics.attached.clone());
-        registry.register("attach_failures", "Devices that could not be attached to", metrics.failures.clone());
+        registry.register(
+            "attached",
+            "Devices with programs on them",
+            metrics.attached.clone(),
+        );
+        registry.register(
+            "attach_failures",
+            "Devices that could not be attached to",
+            metrics.failures.clone(),
+        );
         metrics
     }
 }

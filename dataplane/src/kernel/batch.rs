@@ -36,7 +36,11 @@ pub(super) fn read_array<V: Pod + Default>(map: &MapData, length: u32) -> io::Re
     let mut read = 0_u32;
     while read < length {
         let mut attr = BatchAttr {
-            in_batch: if read == 0 { 0 } else { (&raw const position) as u64 },
+            in_batch: if read == 0 {
+                0
+            } else {
+                (&raw const position) as u64
+            },
             out_batch: (&raw mut position) as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64 + u64::from(read) * stride as u64,
@@ -47,7 +51,8 @@ pub(super) fn read_array<V: Pod + Default>(map: &MapData, length: u32) -> io::Re
         };
         // SAFETY: `attr` is a valid `bpf_attr` for this command; `keys` has room for `count` keys and
         // `values`, from `read` on, for `count` values of the map's value size, which is `V`'s.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
         let error = io::Error::last_os_error();
         let at_end = result < 0 && error.raw_os_error() == Some(libc::ENOENT);
         if result < 0 && !at_end {

@@ -5,9 +5,9 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::MetricType;
 
 use super::counters::{Counters, Traffic};
 use super::sweep::Sweeper;
@@ -36,11 +36,29 @@ impl fmt::Debug for KernelCollector {
 type Reading = (&'static str, &'static str, fn(&Traffic) -> u64);
 
 const READINGS: [Reading; 5] = [
-    ("shunt_service_flows", "Flows begun, by Service port", |traffic| traffic.new_flows),
-    ("shunt_service_packets", "Packets from clients, by Service port", |traffic| traffic.packets),
-    ("shunt_service_bytes", "Bytes from clients, by Service port", |traffic| traffic.bytes),
-    ("shunt_service_reply_packets", "Packets to clients, by Service port", |traffic| traffic.reply_packets),
-    ("shunt_service_reply_bytes", "Bytes to clients, by Service port", |traffic| traffic.reply_bytes),
+    ("shunt_service_flows", "Flows begun, by Service port", |traffic| {
+        traffic.new_flows
+    }),
+    (
+        "shunt_service_packets",
+        "Packets from clients, by Service port",
+        |traffic| traffic.packets,
+    ),
+    (
+        "shunt_service_bytes",
+        "Bytes from clients, by Service port",
+        |traffic| traffic.bytes,
+    ),
+    (
+        "shunt_service_reply_packets",
+        "Packets to clients, by Service port",
+        |traffic| traffic.reply_packets,
+    ),
+    (
+        "shunt_service_reply_bytes",
+        "Bytes to clients, by Service port",
+        |traffic| traffic.reply_bytes,
+    ),
 ];
 
 impl Collector for KernelCollector {

@@ -7,13 +7,17 @@ use dataplane_common::Port;
 use super::family::HostFamily;
 use crate::model::FrontendKey;
 use crate::plan::{
-    AddressFlags, Backend, BackendState, EmptyVerdict, FrontendFlags, FrontendValue, ScopeValue, ServiceId, SetId,
-    SetRef,
+    AddressFlags, Backend, BackendState, EmptyVerdict, FrontendFlags, FrontendValue, ScopeValue, ServiceId,
+    SetId, SetRef,
 };
 
 /// `None`: the frontend is of the other family.
 pub fn to_key<F: HostFamily>(key: &FrontendKey) -> Option<common::FrontendKey<F>> {
-    Some(common::FrontendKey::new(F::from_ip(key.addr)?, Port::new(key.port), key.protocol.number()))
+    Some(common::FrontendKey::new(
+        F::from_ip(key.addr)?,
+        Port::new(key.port),
+        key.protocol.number(),
+    ))
 }
 
 /// `None`: the backend is of the other family.
@@ -24,7 +28,13 @@ pub fn to_backend<F: HostFamily>(backend: &Backend) -> Option<common::Backend<F>
     };
     let service = common::ServiceId(backend.service.0);
     let addr = F::from_ip(backend.addr)?;
-    Some(common::Backend::new(addr, Port::new(backend.port), service, state, backend.local))
+    Some(common::Backend::new(
+        addr,
+        Port::new(backend.port),
+        service,
+        state,
+        backend.local,
+    ))
 }
 
 pub fn to_flags(flags: AddressFlags) -> common::AddressFlags {
@@ -40,14 +50,21 @@ pub fn to_flags(flags: AddressFlags) -> common::AddressFlags {
 
 pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
     let scope = |scope: &ScopeValue| {
-        let set = common::SetRef { id: common::SetId(scope.set.id.0), size: scope.set.size };
+        let set = common::SetRef {
+            id: common::SetId(scope.set.id.0),
+            size: scope.set.size,
+        };
         let empty = match scope.empty {
             EmptyVerdict::Reject => common::EmptyVerdict::Reject,
             EmptyVerdict::Drop => common::EmptyVerdict::Drop,
         };
         (set, empty)
     };
-    common::FrontendValue::new(common::ServiceId(value.service.0), scope(&value.internal), scope(&value.external))
+    common::FrontendValue::new(
+        common::ServiceId(value.service.0),
+        scope(&value.internal),
+        scope(&value.external),
+    )
 }
 
 pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
@@ -57,7 +74,13 @@ pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
             common::EmptyVerdict::Reject => EmptyVerdict::Reject,
             common::EmptyVerdict::Drop => EmptyVerdict::Drop,
         };
-        ScopeValue { set: SetRef { id: SetId(set.id.0), size: set.size }, empty }
+        ScopeValue {
+            set: SetRef {
+                id: SetId(set.id.0),
+                size: set.size,
+            },
+            empty,
+        }
     };
     FrontendValue {
         service: ServiceId(value.service.0),
@@ -76,7 +99,10 @@ mod tests {
 
     #[test]
     fn a_frontend_reads_back_as_it_was_written() {
-        let scope = |id, size, empty| ScopeValue { set: SetRef { id: SetId(id), size }, empty };
+        let scope = |id, size, empty| ScopeValue {
+            set: SetRef { id: SetId(id), size },
+            empty,
+        };
         let value = FrontendValue {
             service: ServiceId(7),
             internal: scope(3, 2, EmptyVerdict::Reject),

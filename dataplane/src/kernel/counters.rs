@@ -41,19 +41,26 @@ impl Counters<'_> {
     fn outcome(&self, hook: Hook, outcome: Outcome) -> OutcomeCount {
         let index = hook as u32 * Outcome::COUNT + outcome as u32;
         let packets = self.0.outcomes.get(&index, 0).map_or(0, |cpus| cpus.iter().sum());
-        OutcomeCount { hook: hook.as_str(), outcome: outcome.as_str(), packets }
+        OutcomeCount {
+            hook: hook.as_str(),
+            outcome: outcome.as_str(),
+            packets,
+        }
     }
 
     /// The traffic of a Service port.
     pub fn traffic(&self, service: u32) -> Traffic {
-        let Ok(cpus) = self.0.traffic.get(&service, 0) else { return Traffic::default() };
-        cpus.iter().fold(Traffic::default(), |sum, cpu: &ServiceTraffic| Traffic {
-            new_flows: sum.new_flows + cpu.new_flows,
-            packets: sum.packets + cpu.packets,
-            bytes: sum.bytes + cpu.bytes,
-            reply_packets: sum.reply_packets + cpu.reply_packets,
-            reply_bytes: sum.reply_bytes + cpu.reply_bytes,
-        })
+        let Ok(cpus) = self.0.traffic.get(&service, 0) else {
+            return Traffic::default();
+        };
+        cpus.iter()
+            .fold(Traffic::default(), |sum, cpu: &ServiceTraffic| Traffic {
+                new_flows: sum.new_flows + cpu.new_flows,
+                packets: sum.packets + cpu.packets,
+                bytes: sum.bytes + cpu.bytes,
+                reply_packets: sum.reply_packets + cpu.reply_packets,
+                reply_bytes: sum.reply_bytes + cpu.reply_bytes,
+            })
     }
 
     /// The traffic of each of these Service ports.

@@ -23,7 +23,11 @@ pub enum PinsError {
     )]
     NotBpf { path: PathBuf, source: nix::Error },
     #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 impl Pins {
@@ -61,14 +65,22 @@ impl Pins {
     /// (or, for the usual root below /sys/fs/bpf, there).
     pub fn prepare(&self) -> Result<(), PinsError> {
         let standard = Path::new("/sys/fs/bpf");
-        let mount_point = if self.root.starts_with(standard) { standard } else { &self.root };
+        let mount_point = if self.root.starts_with(standard) {
+            standard
+        } else {
+            &self.root
+        };
         if mount_point == self.root {
             create(&self.root)?;
         }
         if !is_bpf(mount_point) {
             let none: Option<&str> = None;
-            mount(Some("bpf"), mount_point, Some("bpf"), MsFlags::empty(), none)
-                .map_err(|source| PinsError::NotBpf { path: mount_point.to_owned(), source })?;
+            mount(Some("bpf"), mount_point, Some("bpf"), MsFlags::empty(), none).map_err(|source| {
+                PinsError::NotBpf {
+                    path: mount_point.to_owned(),
+                    source,
+                }
+            })?;
             tracing::info!(path = %mount_point.display(), "mounted a BPF file system");
         }
         create(&self.maps())?;
@@ -85,13 +97,21 @@ impl Pins {
         for folder in [self.links(), self.maps()] {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
-                fs::remove_file(&path).map_err(|source| PinsError::Io { action: "remove", path, source })?;
+                fs::remove_file(&path).map_err(|source| PinsError::Io {
+                    action: "remove",
+                    path,
+                    source,
+                })?;
             }
         }
         for folder in [self.links(), self.maps(), self.version(), self.root.clone()] {
             match fs::remove_dir(&folder) {
                 Err(source) if !is_expected(&source) => {
-                    return Err(PinsError::Io { action: "remove", path: folder, source });
+                    return Err(PinsError::Io {
+                        action: "remove",
+                        path: folder,
+                        source,
+                    });
                 }
                 _ => {}
             }
@@ -115,5 +135,9 @@ pub fn is_bpf(path: &Path) -> bool {
 }
 
 fn create(folder: &Path) -> Result<(), PinsError> {
-    fs::create_dir_all(folder).map_err(|source| PinsError::Io { action: "create", path: folder.to_owned(), source })
+    fs::create_dir_all(folder).map_err(|source| PinsError::Io {
+        action: "create",
+        path: folder.to_owned(),
+        source,
+    })
 }

@@ -10,7 +10,9 @@ use std::mem;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -44,7 +46,12 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { max_flows: 262_144, max_backends: 262_144, max_frontends: 65_536, max_services: 32_768 }
+        Self {
+            max_flows: 262_144,
+            max_backends: 262_144,
+            max_frontends: 65_536,
+            max_services: 32_768,
+        }
     }
 }
 
@@ -64,7 +71,10 @@ pub enum LoadError {
     #[error("cannot load the maps and programs: {0}: `shunt check` tells what this machine lacks")]
     Object(#[from] EbpfError),
     #[error("the kernel refused program {name}: {source}")]
-    Program { name: &'static str, source: ProgramError },
+    Program {
+        name: &'static str,
+        source: ProgramError,
+    },
     #[error("the object has no TC program {name}")]
     Missing { name: &'static str },
 }
@@ -72,11 +82,19 @@ pub enum LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     #[error("cannot attach to {hook} of device {device}: {source}", hook = hook.as_str())]
-    Attach { device: String, hook: Hook, source: ProgramError },
+    Attach {
+        device: String,
+        hook: Hook,
+        source: ProgramError,
+    },
     #[error("cannot add a clsact qdisc to device {device}: {source}")]
     Qdisc { device: String, source: io::Error },
     #[error("cannot pin the link of {hook} of device {device}: {reason}", hook = hook.as_str())]
-    Pin { device: String, hook: Hook, reason: String },
+    Pin {
+        device: String,
+        hook: Hook,
+        reason: String,
+    },
     #[error(transparent)]
     Load(#[from] LoadError),
 }
@@ -114,7 +132,11 @@ impl Programs {
                 .map_max_entries(frontends, sizes.max_frontends)
                 .map_max_entries(backends, sizes.max_backends);
         }
-        let mut programs = Self { ebpf: loader.load(OBJECT)?, pins: pins.clone(), tcx: has_tcx() };
+        let mut programs = Self {
+            ebpf: loader.load(OBJECT)?,
+            pins: pins.clone(),
+            tcx: has_tcx(),
+        };
         // Those for devices without Ethernet headers wait for one: the verifier takes its time.
         for hook in Hook::ALL {
             programs.loaded(hook, true)?;
@@ -155,7 +177,11 @@ impl Programs {
     }
 
     fn attach_link(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
-        let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
+        let failed = |source| AttachError::Attach {
+            device: to.device.to_owned(),
+            hook,
+            source,
+        };
         let path = self.pins.link(to.ifindex, hook);
         let pinned = PinnedLink::from_pin(&path).ok();
         let program = self.loaded(hook, to.ethernet)?;
@@ -170,9 +196,15 @@ impl Programs {
         }
         let _ = fs::remove_file(&path);
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program.attach_with_options(to.device, attach_type(hook), options).map_err(failed)?;
+        let id = program
+            .attach_with_options(to.device, attach_type(hook), options)
+            .map_err(failed)?;
         let link = program.take_link(id).map_err(failed)?;
-        let pin = |reason: String| AttachError::Pin { device: to.device.to_owned(), hook, reason };
+        let pin = |reason: String| AttachError::Pin {
+            device: to.device.to_owned(),
+            hook,
+            reason,
+        };
         let link = FdLink::try_from(link).map_err(|error| pin(error.to_string()))?;
         link.pin(&path).map_err(|error| pin(error.to_string()))?;
         Ok(())
@@ -184,15 +216,26 @@ impl Programs {
             && !matches!(error, TcError::NetlinkError(_))
         {
             let source = io::Error::other(error);
-            return Err(AttachError::Qdisc { device: to.device.to_owned(), source });
+            return Err(AttachError::Qdisc {
+                device: to.device.to_owned(),
+                source,
+            });
         }
-        let failed = |source| AttachError::Attach { device: to.device.to_owned(), hook, source };
+        let failed = |source| AttachError::Attach {
+            device: to.device.to_owned(),
+            hook,
+            source,
+        };
         let existing = filter(to.device, hook).map_err(|error| failed(error.into()))?;
         let program = self.loaded(hook, to.ethernet)?;
         let id = match program.attach_to_link(existing) {
             Ok(id) => id,
             Err(_) => {
-                let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+                let options = NlOptions {
+                    priority: PRIORITY,
+                    handle: HANDLE,
+                    classid: None,
+                };
                 program
                     .attach_with_options(to.device, attach_type(hook), TcAttachOptions::Netlink(options))
                     .map_err(failed)?

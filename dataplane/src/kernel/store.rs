@@ -17,7 +17,8 @@ use super::programs::Sizes;
 use super::tables::{FamilyTables, Tables};
 use crate::model::{FrontendKey, Protocol, ServicePortName};
 use crate::plan::{
-    self, Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId, SetId,
+    self, Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId,
+    SetId,
 };
 
 /// The kernel's maps as [`Maps`].
@@ -35,7 +36,11 @@ impl KernelMaps {
 impl Maps for KernelMaps {
     fn capacity(&self) -> Capacity {
         let sizes = &self.sizes;
-        let bound = |map, flag, entries: u32| Bound { map, flag, highest_id: entries.saturating_sub(1) };
+        let bound = |map, flag, entries: u32| Bound {
+            map,
+            flag,
+            highest_id: entries.saturating_sub(1),
+        };
         Capacity {
             services: bound("services", "--max-services", sizes.max_services),
             backends4: bound("backends4", "--max-backends", self.tables.v4.backends.len()),
@@ -62,7 +67,9 @@ impl Maps for KernelMaps {
             Op::DeleteSet { id, members } => delete_set(&mut tables.sets, *id, members.len()),
             Op::PutBackend { backend, .. } if backend.addr.is_ipv4() => tables.v4.apply(op, &self.sizes),
             Op::PutBackend { .. } => tables.v6.apply(op, &self.sizes),
-            Op::DeleteBackend { id } if id.family == crate::model::Family::V4 => tables.v4.apply(op, &self.sizes),
+            Op::DeleteBackend { id } if id.family == crate::model::Family::V4 => {
+                tables.v4.apply(op, &self.sizes)
+            }
             Op::DeleteBackend { .. } => tables.v6.apply(op, &self.sizes),
             Op::PutFrontend { key, .. } | Op::DeleteFrontend { key } if key.addr.is_ipv4() => {
                 tables.v4.apply(op, &self.sizes)
@@ -70,9 +77,10 @@ impl Maps for KernelMaps {
             Op::PutAddress { addr, .. } | Op::DeleteAddress { addr } if addr.is_ipv4() => {
                 tables.v4.apply(op, &self.sizes)
             }
-            Op::PutFrontend { .. } | Op::DeleteFrontend { .. } | Op::PutAddress { .. } | Op::DeleteAddress { .. } => {
-                tables.v6.apply(op, &self.sizes)
-            }
+            Op::PutFrontend { .. }
+            | Op::DeleteFrontend { .. }
+            | Op::PutAddress { .. }
+            | Op::DeleteAddress { .. } => tables.v6.apply(op, &self.sizes),
         }
     }
 }
@@ -115,7 +123,10 @@ fn attribute_sets(state: &mut KernelState, sets: BTreeMap<SetId, Vec<u32>>) {
     }
     for (id, members) in sets {
         let family = families.get(&id).copied().unwrap_or(crate::model::Family::V4);
-        let members = members.into_iter().map(|index| BackendId { family, index }).collect();
+        let members = members
+            .into_iter()
+            .map(|index| BackendId { family, index })
+            .collect();
         state.sets.insert(id, members);
     }
 }
@@ -136,7 +147,11 @@ where
         for entry in self.frontends.iter() {
             let (key, value) = entry.map_err(|error| system("frontends", "read", error))?;
             let protocol = Protocol::from_number(key.protocol).unwrap_or(Protocol::Sctp);
-            let key = FrontendKey { addr: F::to_ip(key.addr), port: key.port.get(), protocol };
+            let key = FrontendKey {
+                addr: F::to_ip(key.addr),
+                port: key.port.get(),
+                protocol,
+            };
             state.frontends.insert(key, from_frontend(&value));
         }
         self.load_backends(state)
@@ -147,15 +162,21 @@ where
         if state.services.is_empty() {
             return Ok(());
         }
-        let slots =
-            self.all_backends().map_err(|source| MapsError::System { map: "backends", action: "read", source })?;
+        let slots = self.all_backends().map_err(|source| MapsError::System {
+            map: "backends",
+            action: "read",
+            source,
+        })?;
         for (index, backend) in slots.into_iter().enumerate() {
             let alive = match backend.state() {
                 common::BackendState::Gone => continue,
                 common::BackendState::Alive => BackendState::Alive,
                 common::BackendState::Draining => BackendState::Draining,
             };
-            let id = BackendId { family: F::MODEL, index: index as u32 };
+            let id = BackendId {
+                family: F::MODEL,
+                index: index as u32,
+            };
             let backend = Backend {
                 addr: F::to_ip(backend.addr),
                 port: backend.port.get(),
@@ -169,11 +190,21 @@ where
     }
 
     fn apply(&mut self, op: &Op, sizes: &Sizes) -> Result<(), MapsError> {
-        let frontends = Bound { map: "frontends", flag: "--max-frontends", highest_id: sizes.max_frontends };
-        let addresses = Bound { map: "addresses", flag: "--max-frontends", highest_id: sizes.max_frontends };
+        let frontends = Bound {
+            map: "frontends",
+            flag: "--max-frontends",
+            highest_id: sizes.max_frontends,
+        };
+        let addresses = Bound {
+            map: "addresses",
+            flag: "--max-frontends",
+            highest_id: sizes.max_frontends,
+        };
         match op {
             Op::PutFrontend { key, value } => {
-                let Some(key) = to_key::<F>(key) else { return Ok(()) };
+                let Some(key) = to_key::<F>(key) else {
+                    return Ok(());
+                };
                 insert(frontends, &mut self.frontends, &key, &to_frontend(value))
             }
             Op::DeleteFrontend { key } => match to_key::<F>(key) {
@@ -193,12 +224,16 @@ where
                 None => Ok(()),
             },
             Op::DeleteBackend { id } => self.set_backend(id.index, common::Backend::default()),
-            Op::PutService { .. } | Op::DeleteService { .. } | Op::PutSet { .. } | Op::DeleteSet { .. } => Ok(()),
+            Op::PutService { .. } | Op::DeleteService { .. } | Op::PutSet { .. } | Op::DeleteSet { .. } => {
+                Ok(())
+            }
         }
     }
 
     fn set_backend(&mut self, index: u32, backend: common::Backend<F>) -> Result<(), MapsError> {
-        self.backends.set(index, backend, 0).map_err(|error| system("backends", "write", error))
+        self.backends
+            .set(index, backend, 0)
+            .map_err(|error| system("backends", "write", error))
     }
 }
 
@@ -208,14 +243,21 @@ fn put_service(
     name: &ServicePortName,
     sizes: &Sizes,
 ) -> Result<(), MapsError> {
-    let bound = Bound { map: "services", flag: "--max-services", highest_id: sizes.max_services };
+    let bound = Bound {
+        map: "services",
+        flag: "--max-services",
+        highest_id: sizes.max_services,
+    };
     let label = name.label();
     match common::ServiceName::new(&label, name.protocol.number()) {
         Some(name) => insert(bound, services, &id.0, &name),
         None => Err(MapsError::System {
             map: "services",
             action: "write",
-            source: io::Error::new(io::ErrorKind::InvalidInput, format!("the name {label} is too long")),
+            source: io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("the name {label} is too long"),
+            ),
         }),
     }
 }
@@ -225,13 +267,25 @@ fn put_set(
     id: SetId,
     members: &[BackendId],
 ) -> Result<(), MapsError> {
-    let bound = Bound { map: "sets", flag: "--max-backends", highest_id: 0 };
+    let bound = Bound {
+        map: "sets",
+        flag: "--max-backends",
+        highest_id: 0,
+    };
     for (number, members) in members.chunks(SET_CHUNK as usize).enumerate() {
         let mut chunk = common::SetChunk::default();
         for (slot, member) in chunk.iter_mut().zip(members) {
             slot.0 = member.index;
         }
-        insert(bound, sets, &SetKey { set: common::SetId(id.0), chunk: number as u32 }, &chunk)?;
+        insert(
+            bound,
+            sets,
+            &SetKey {
+                set: common::SetId(id.0),
+                chunk: number as u32,
+            },
+            &chunk,
+        )?;
     }
     Ok(())
 }
@@ -242,7 +296,14 @@ fn delete_set(
     size: usize,
 ) -> Result<(), MapsError> {
     for chunk in 0..size.div_ceil(SET_CHUNK as usize) {
-        remove("sets", sets, &SetKey { set: common::SetId(id.0), chunk: chunk as u32 })?;
+        remove(
+            "sets",
+            sets,
+            &SetKey {
+                set: common::SetId(id.0),
+                chunk: chunk as u32,
+            },
+        )?;
     }
     Ok(())
 }
@@ -253,14 +314,21 @@ fn insert<K: Pod, V: Pod>(
     key: &K,
     value: &V,
 ) -> Result<(), MapsError> {
-    map.insert(key, value, 0).map_err(|error| match system(bound.map, "write", error) {
-        MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::E2BIG) => bound.into(),
-        error => error,
-    })
+    map.insert(key, value, 0)
+        .map_err(|error| match system(bound.map, "write", error) {
+            MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::E2BIG) => {
+                bound.into()
+            }
+            error => error,
+        })
 }
 
 /// That there was nothing to remove is as good.
-fn remove<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>, key: &K) -> Result<(), MapsError> {
+fn remove<K: Pod, V: Pod>(
+    name: &'static str,
+    map: &mut HashMap<MapData, K, V>,
+    key: &K,
+) -> Result<(), MapsError> {
     match map.remove(key) {
         Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
         Err(error) => match system(name, "write", error) {

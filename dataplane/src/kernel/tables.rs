@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue, ServiceName, ServiceTraffic,
-    SetChunk, SetKey, V4, V6,
+    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue, ServiceName,
+    ServiceTraffic, SetChunk, SetKey, V4, V6,
 };
 
 use super::batch::read_array;
@@ -86,7 +86,12 @@ where
 
 fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<M, OpenError> {
     let data = open_data(pins, name)?;
-    Map::from_map_data(data).and_then(M::try_from).map_err(|source| OpenError { path: pins.map(name), source })
+    Map::from_map_data(data)
+        .and_then(M::try_from)
+        .map_err(|source| OpenError {
+            path: pins.map(name),
+            source,
+        })
 }
 
 fn open_data(pins: &Pins, name: &str) -> Result<MapData, OpenError> {

@@ -12,7 +12,7 @@ use crate::world::{At, Names, World};
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Random {
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
@@ -37,8 +37,10 @@ pub fn world(random: &mut Random) -> World {
         let n = Names { family };
         for vip in 1..4 {
             for protocol in [Protocol::Tcp, Protocol::Udp] {
-                let pods: Vec<SocketAddr> =
-                    (1..5).filter(|_| random.below(4) > 0).map(|number| n.pod(number, 80)).collect();
+                let pods: Vec<SocketAddr> = (1..5)
+                    .filter(|_| random.below(4) > 0)
+                    .map(|number| n.pod(number, 80))
+                    .collect();
                 world = world.service(n.vip(vip, 80), protocol, &pods);
             }
         }
@@ -48,13 +50,31 @@ pub fn world(random: &mut Random) -> World {
 
 /// A packet at a hook; one in eight is damaged.
 pub fn packet(random: &mut Random) -> (At, Vec<u8>) {
-    let n = Names { family: *random.pick(&Family::ALL) };
-    let at = *random.pick(&[At::PodIngress, At::PodIngress, At::PodEgress, At::UplinkIngress, At::UplinkEgress]);
+    let n = Names {
+        family: *random.pick(&Family::ALL),
+    };
+    let at = *random.pick(&[
+        At::PodIngress,
+        At::PodIngress,
+        At::PodEgress,
+        At::UplinkIngress,
+        At::UplinkEgress,
+    ]);
     let client_port = 40_000 + random.below(4) as u16;
-    let client = *random.pick(&[n.client(client_port), n.pod(1, client_port), n.outside(client_port)]);
+    let client = *random.pick(&[
+        n.client(client_port),
+        n.pod(1, client_port),
+        n.outside(client_port),
+    ]);
     let pod = n.pod(1 + random.below(4) as u8, 80);
     let vip = n.vip(1 + random.below(3) as u8, 80);
-    let (src, dst) = *random.pick(&[(client, vip), (client, vip), (client, pod), (pod, client), (pod, n.node(client_port))]);
+    let (src, dst) = *random.pick(&[
+        (client, vip),
+        (client, vip),
+        (client, pod),
+        (pod, client),
+        (pod, n.node(client_port)),
+    ]);
     let mut packet: Packet = match random.below(3) {
         0 => udp(src, dst),
         _ => {
@@ -74,7 +94,7 @@ pub fn packet(random: &mut Random) -> (At, Vec<u8>) {
 fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..random.below(3) {
         let place = 14 + random.below(bytes.len() as u64 - 14) as usize;
-        bytes[place] = random.next() as u8;
+        bytes[place] = random.draw() as u8;
     }
     if random.below(2) == 0 {
         let keep = 54 + random.below(bytes.len() as u64) as usize;

@@ -60,7 +60,13 @@ fn random_packets_come_out_as_on_the_host() {
         let told = format!("packet {number} at {at:?}: {}", describe(&packet));
         assert_eq!(outcome, expected, "{told}");
         if outcome.verdict() != Verdict::Drop {
-            assert_eq!(bytes, expected_bytes, "{told}: {} and {}", describe(&bytes), describe(&expected_bytes));
+            assert_eq!(
+                bytes,
+                expected_bytes,
+                "{told}: {} and {}",
+                describe(&bytes),
+                describe(&expected_bytes)
+            );
         }
         seen.insert(outcome.as_str());
     }

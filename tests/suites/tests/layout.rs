@@ -4,8 +4,8 @@
 use std::mem::size_of;
 
 use dataplane_common::{
-    AddressFlags, Backend, BackendState, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue, MAP_ABI,
-    Outcome, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4, V6,
+    AddressFlags, Backend, BackendState, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue,
+    MAP_ABI, Outcome, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4, V6,
 };
 
 /// Should this fail, a map has changed: raise `MAP_ABI`, then write down the new layout here.

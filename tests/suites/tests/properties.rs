@@ -18,7 +18,12 @@ fn family() -> impl Strategy<Value = Family> {
 }
 
 fn hook() -> impl Strategy<Value = At> {
-    prop_oneof![Just(At::PodIngress), Just(At::PodEgress), Just(At::UplinkIngress), Just(At::UplinkEgress)]
+    prop_oneof![
+        Just(At::PodIngress),
+        Just(At::PodEgress),
+        Just(At::UplinkIngress),
+        Just(At::UplinkEgress)
+    ]
 }
 
 /// Two Services that share backends, over both protocols.
@@ -38,11 +43,17 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
         etherparse::NetSlice::Ipv4(ip) => {
             let header = ip.header().to_header();
             let good = header.header_checksum == header.calc_header_checksum();
-            (ip.header().source_addr().into(), ip.header().destination_addr().into(), good)
+            (
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+                good,
+            )
         }
-        etherparse::NetSlice::Ipv6(ip) => {
-            (ip.header().source_addr().into(), ip.header().destination_addr().into(), true)
-        }
+        etherparse::NetSlice::Ipv6(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+            true,
+        ),
         _ => return None,
     };
     let transport = packet.transport?;
@@ -58,7 +69,12 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
                 }
                 _ => return None,
             };
-            (header.source_port, header.destination_port, header.checksum, calculated.ok()?)
+            (
+                header.source_port,
+                header.destination_port,
+                header.checksum,
+                calculated.ok()?,
+            )
         }
         etherparse::TransportSlice::Tcp(slice) => {
             let header = slice.to_header();
@@ -71,7 +87,12 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
                 }
                 _ => return None,
             };
-            (header.source_port, header.destination_port, header.checksum, calculated.ok()?)
+            (
+                header.source_port,
+                header.destination_port,
+                header.checksum,
+                calculated.ok()?,
+            )
         }
         _ => return None,
     };
@@ -81,9 +102,16 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
 #[derive(Clone, Debug)]
 enum Move {
     /// A client's packet to a VIP.
-    ToVip { vip: u8, port: u16, syn: bool },
+    ToVip {
+        vip: u8,
+        port: u16,
+        syn: bool,
+    },
     /// A client's packet to a pod, past the Services.
-    Direct { pod: u8, port: u16 },
+    Direct {
+        pod: u8,
+        port: u16,
+    },
     Wait(u64),
 }
 
