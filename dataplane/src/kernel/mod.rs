@@ -5,7 +5,6 @@
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `tables`
 //! reads and writes the maps, `store` is the planner's view of those maps.
 
-mod batch;
 mod collector;
 pub mod convert;
 mod counters;
@@ -14,6 +13,7 @@ mod pins;
 mod programs;
 mod store;
 mod sweep;
+mod syscall;
 mod tables;
 
 pub use collector::KernelCollector;

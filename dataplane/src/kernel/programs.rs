@@ -19,6 +19,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
 use super::pins::{Pins, PinsError};
+use super::syscall::detach_link;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
 
@@ -252,7 +253,8 @@ pub fn detach(pins: &Pins, device: &str, ifindex: u32) -> Result<(), AttachError
     for hook in Hook::ALL {
         let path = pins.link(ifindex, hook);
         if path.exists() {
-            // The last reference to a TCX link is its pin: the program is detached with it.
+            // It fails if the device, and the link with it, is gone already.
+            let _ = detach_link(&path);
             fs::remove_file(&path).map_err(|error| AttachError::Pin {
                 device: device.to_owned(),
                 hook,

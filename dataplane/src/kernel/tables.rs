@@ -11,9 +11,9 @@ use dataplane_common::{
     ServiceTraffic, SetChunk, SetKey, V4, V6,
 };
 
-use super::batch::read_array;
 use super::family::HostFamily;
 use super::pins::Pins;
+use super::syscall::read_array;
 
 /// The maps of one family.
 pub struct FamilyTables<F: HostFamily>

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The bpf() commands that aya 0.14 does not have: reading many slots at once, detaching a link now.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use aya::Pod;
+use aya::maps::MapData;
+use nix::libc;
+
+/// Of `enum bpf_cmd` (linux/bpf.h).
+const OBJ_GET: libc::c_long = 7;
+/// For arrays since Linux 5.6.
+const MAP_LOOKUP_BATCH: libc::c_long = 24;
+/// Since Linux 5.9; for TCX links since these exist (6.6).
+const LINK_DETACH: libc::c_long = 34;
+/// Slots per call.
+const CHUNK: u32 = 16_384;
+
+/// The `batch` member of `union bpf_attr`.
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// All slots of an array of `V` that has `length` of them, in order.
+pub(super) fn read_array<V: Pod + Default>(map: &MapData, length: u32) -> io::Result<Vec<V>> {
+    let stride = size_of::<V>();
+    let mut values = vec![V::default(); length as usize];
+    let mut keys = vec![0_u32; CHUNK as usize];
+    let mut position = 0_u32;
+    let mut read = 0_u32;
+    while read < length {
+        let mut attr = BatchAttr {
+            in_batch: if read == 0 {
+                0
+            } else {
+                (&raw const position) as u64
+            },
+            out_batch: (&raw mut position) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64 + u64::from(read) * stride as u64,
+            count: CHUNK.min(length - read),
+            map_fd: map.fd().as_fd().as_raw_fd().cast_unsigned(),
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: `attr` is a valid `bpf_attr` for this command; `keys` has room for `count` keys and
+        // `values`, from `read` on, for `count` values of the map's value size, which is `V`'s.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                MAP_LOOKUP_BATCH,
+                &raw mut attr,
+                size_of::<BatchAttr>(),
+            )
+        };
+        let error = io::Error::last_os_error();
+        let at_end = result < 0 && error.raw_os_error() == Some(libc::ENOENT);
+        if result < 0 && !at_end {
+            return Err(error);
+        }
+        read += attr.count;
+        if at_end || attr.count == 0 {
+            break;
+        }
+    }
+    Ok(values)
+}
+
+/// The members of `union bpf_attr` for `BPF_OBJ_GET`.
+#[repr(C)]
+struct PathAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Takes a pinned link's program off its device before this returns; the pin stays.
+///
+/// Removing the pin alone would do so too, but some time later, when the kernel gets to it.
+pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let get = PathAttr {
+        path: path.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    // SAFETY: `get` is a valid `bpf_attr` for this command, and its path outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, &raw const get, size_of::<PathAttr>()) };
+    let fd = i32::try_from(fd)
+        .ok()
+        .filter(|fd| *fd >= 0)
+        .ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let detach = link.as_raw_fd();
+    // SAFETY: the attribute of this command is the link's descriptor alone.
+    match unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const detach, size_of::<i32>()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
