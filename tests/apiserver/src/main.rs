@@ -2,12 +2,14 @@
 //! `shunt-apiserver`: the API server fixture for a person with kubectl, or for an agent outside a test.
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use apiserver::bulk::Bulk;
 use apiserver::{Access, Fixture, Settings, User, admin};
 use clap::Parser;
@@ -51,18 +53,27 @@ struct Arguments {
     admin: Option<SocketAddr>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let arguments = Arguments::parse();
-    let fixture = Arc::new(start(&arguments)?);
-    tokio::runtime::Builder::new_current_thread()
+    match serve(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("shunt-apiserver: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let fixture = Arc::new(start(arguments)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .context("runtime not started")?
-        .block_on(run(&arguments, fixture))
+        .build()?;
+    runtime.block_on(run(arguments, fixture))
 }
 
 fn start(arguments: &Arguments) -> anyhow::Result<Fixture> {
@@ -87,20 +98,34 @@ fn start(arguments: &Arguments) -> anyhow::Result<Fixture> {
     if arguments.node_proxier {
         fixture.grant(Access::node_proxier());
     }
-    let files = [
-        (User::Admin, Some(&arguments.kubeconfig_out)),
-        (User::Agent, arguments.agent_kubeconfig_out.as_ref()),
-    ];
-    for (user, path) in files {
-        let Some(path) = path else { continue };
-        let made = if arguments.certificates {
-            fixture.certificate_kubeconfig(user)?
-        } else {
-            fixture.token_kubeconfig(user)?
-        };
-        std::fs::copy(&made, path).with_context(|| format!("kubeconfig {} not written", path.display()))?;
+    if let Some(path) = &arguments.agent_kubeconfig_out {
+        write_kubeconfig(&fixture, User::Agent, arguments.certificates, path)?;
     }
+    write_kubeconfig(
+        &fixture,
+        User::Admin,
+        arguments.certificates,
+        &arguments.kubeconfig_out,
+    )?;
     Ok(fixture)
+}
+
+/// The file appears whole: whoever waits for it may read it at once.
+fn write_kubeconfig(fixture: &Fixture, user: User, certificates: bool, path: &Path) -> anyhow::Result<()> {
+    let made = if certificates {
+        fixture.certificate_kubeconfig(user)?
+    } else {
+        fixture.token_kubeconfig(user)?
+    };
+    let unfinished = path.with_extension("unfinished");
+    std::fs::copy(&made, &unfinished)
+        .and_then(|_| std::fs::rename(&unfinished, path))
+        .map_err(|why| {
+            anyhow!(
+                "kubeconfig {} not written: {why}: choose another path",
+                path.display()
+            )
+        })
 }
 
 async fn run(arguments: &Arguments, fixture: Arc<Fixture>) -> anyhow::Result<()> {
@@ -112,7 +137,7 @@ async fn run(arguments: &Arguments, fixture: Arc<Fixture>) -> anyhow::Result<()>
     if let Some(address) = arguments.admin {
         let listener = tokio::net::TcpListener::bind(address)
             .await
-            .with_context(|| format!("admin endpoint cannot listen on {address}"))?;
+            .map_err(|why| anyhow!("admin endpoint cannot listen on {address}: {why}"))?;
         eprintln!("failures on demand at http://{}", listener.local_addr()?);
         let routes = admin::router(fixture.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });

@@ -68,12 +68,18 @@ impl Fixture {
 
 /// The objects of one file: documents, and the items of lists.
 pub fn parse(text: &str) -> Result<Vec<Value>, String> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|why| why.to_string())?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, yaml()).map_err(|why| why.to_string())?;
     Ok(documents
         .into_iter()
         .flat_map(unlisted)
         .filter(|object| !object.is_null())
         .collect())
+}
+
+/// YAML 1.2: a node named `n` is no boolean.
+pub(crate) fn yaml() -> serde_saphyr::Options {
+    serde_saphyr::options! { strict_booleans: true }
 }
 
 fn unlisted(mut document: Value) -> Vec<Value> {
@@ -118,6 +124,13 @@ mod tests {
             .map(|o| o["metadata"]["name"].clone())
             .collect();
         assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn one_letter_is_a_name() {
+        let objects = parse("kind: Node\nmetadata: {name: n, labels: {a: y}}\n").unwrap();
+        assert_eq!(objects[0]["metadata"]["name"], "n");
+        assert_eq!(objects[0]["metadata"]["labels"]["a"], "y");
     }
 
     #[test]

@@ -212,7 +212,9 @@ fn finish<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + 
 
 async fn client(kubeconfig: String) -> Result<Client, RealError> {
     let kubeconfig = Kubeconfig::from_yaml(&kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // It is on this machine, whatever HTTPS_PROXY says.
+    config.proxy_url = None;
     Client::try_from(config).map_err(|why| Box::new(why).into())
 }
 

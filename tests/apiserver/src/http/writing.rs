@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::body::{Body, json as answer_json, whole};
 use crate::call::{Call, Verb};
 use crate::fixture::now;
+use crate::manifests::yaml;
 use crate::patch::PatchKind;
 use crate::shared::Shared;
 use crate::status::Status;
@@ -80,7 +81,7 @@ fn parse(content: &str, body: &Bytes) -> Result<Value, Status> {
     let malformed = |why: String| Status::new(400, format!("object cannot be decoded: {why}"));
     if content.contains("yaml") {
         let text = std::str::from_utf8(body).map_err(|why| malformed(why.to_string()))?;
-        return serde_saphyr::from_str(text).map_err(|why| malformed(why.to_string()));
+        return serde_saphyr::from_str_with_options(text, yaml()).map_err(|why| malformed(why.to_string()));
     }
     if content.contains("protobuf") {
         return Err(Status::new(

@@ -40,6 +40,7 @@ async fn client_from(kubeconfig: &Path) -> Client {
         .await
         .unwrap();
     config.default_retry = false;
+    config.proxy_url = None;
     Client::try_from(config).unwrap()
 }
 
