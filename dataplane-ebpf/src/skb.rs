@@ -121,12 +121,11 @@ impl<const L3: usize> Packet for Skb<L3> {
                 size_of::<T>() as u32,
             )
         };
-        // SAFETY: on success every byte was written, and any bytes are a `T`.
-        if result == 0 {
-            Some(unsafe { value.assume_init() })
-        } else {
-            None
+        if result != 0 {
+            return None;
         }
+        // SAFETY: every byte was written, and any bytes are a `T`.
+        Some(unsafe { value.assume_init() })
     }
 
     #[inline(always)]

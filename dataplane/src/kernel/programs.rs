@@ -56,6 +56,13 @@ impl Default for Sizes {
     }
 }
 
+impl Sizes {
+    /// Chunks of backend sets: two sets for each Service port, and twice what all backends fill.
+    pub(super) fn sets(&self) -> u32 {
+        self.max_backends / 8 + self.max_services * 2
+    }
+}
+
 /// The loaded programs.
 pub struct Programs {
     ebpf: Ebpf,
@@ -116,11 +123,10 @@ impl Programs {
             return Err(LoadError::NoObject);
         }
         pins.prepare()?;
-        let sets = sizes.max_backends / 8 + sizes.max_services * 2;
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.maps())
-            .map_max_entries("sets", sets)
+            .map_max_entries("sets", sizes.sets())
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);
         for (flows, addresses, frontends, backends) in [

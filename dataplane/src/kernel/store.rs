@@ -63,7 +63,7 @@ impl Maps for KernelMaps {
         match op {
             Op::PutService { id, name } => put_service(&mut tables.services, *id, name, &self.sizes),
             Op::DeleteService { id } => remove("services", &mut tables.services, &id.0),
-            Op::PutSet { id, members } => put_set(&mut tables.sets, *id, members),
+            Op::PutSet { id, members } => put_set(&mut tables.sets, *id, members, &self.sizes),
             Op::DeleteSet { id, members } => delete_set(&mut tables.sets, *id, members.len()),
             Op::PutBackend { backend, .. } if backend.addr.is_ipv4() => tables.v4.apply(op, &self.sizes),
             Op::PutBackend { .. } => tables.v6.apply(op, &self.sizes),
@@ -266,11 +266,12 @@ fn put_set(
     sets: &mut HashMap<MapData, SetKey, common::SetChunk>,
     id: SetId,
     members: &[BackendId],
+    sizes: &Sizes,
 ) -> Result<(), MapsError> {
     let bound = Bound {
         map: "sets",
         flag: "--max-backends",
-        highest_id: 0,
+        highest_id: sizes.sets(),
     };
     for (number, members) in members.chunks(SET_CHUNK as usize).enumerate() {
         let mut chunk = common::SetChunk::default();
@@ -295,7 +296,9 @@ fn delete_set(
     id: SetId,
     size: usize,
 ) -> Result<(), MapsError> {
-    for chunk in 0..size.div_ceil(SET_CHUNK as usize) {
+    // From the end, so that one that fails midway still reads as a set, only shorter; and at least one, because a
+    // set that reads as empty has one.
+    for chunk in (0..size.div_ceil(SET_CHUNK as usize).max(1)).rev() {
         remove(
             "sets",
             sets,
