@@ -12,6 +12,8 @@ mod agent;
 mod bulk;
 #[path = "api/changes.rs"]
 mod changes;
+#[path = "api/chaos.rs"]
+mod chaos;
 #[path = "api/first_lists.rs"]
 mod first_lists;
 #[path = "api/login.rs"]

@@ -38,6 +38,19 @@ impl Tables {
             .collect()
     }
 
+    /// How many entries each table has.
+    pub(crate) fn sizes(&self) -> [usize; 5] {
+        let inside = self.lock();
+        let state = &inside.maps.state;
+        [
+            state.services.len(),
+            state.backends.len(),
+            state.sets.len(),
+            state.frontends.len(),
+            state.addresses.len(),
+        ]
+    }
+
     /// The writes since the last call.
     pub(crate) fn take_writes(&self) -> Vec<Op> {
         std::mem::take(&mut self.lock().writes)
