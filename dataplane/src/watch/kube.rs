@@ -117,7 +117,7 @@ struct Sink {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     AgentGone,
-    /// An event could not be read: nobody knows what it would have told, and it will not come again.
+    /// Events could not be read or are no longer there: nobody knows what they would have told.
     EventLost,
 }
 
@@ -205,9 +205,12 @@ impl Sink {
     }
 }
 
-/// A line of a watch that is no event. (A connection that breaks between two lines loses nothing.)
+/// Only a new list tells what happened: a line of a watch is no event, or the server has forgotten where the watch is
+/// to begin and says so by refusing it. (As an *event* of the watch, 410 is the watcher's own business. A connection
+/// that breaks between two lines loses nothing.)
 fn is_lost_event(failure: &watcher::Error) -> bool {
     match failure {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
         watcher::Error::WatchFailed(kube::Error::ReadEvents(_)) => false,
         watcher::Error::WatchFailed(_) => true,
         _ => false,
@@ -314,6 +317,12 @@ mod tests {
         let unreadable = serde_json::from_str::<u8>("{").unwrap_err();
         let lost = watcher::Error::WatchFailed(kube::Error::SerdeError(unreadable));
         let ends = vec![Err(lost), Ok(Watch::Apply(web("10.96.0.1")))];
+        assert_eq!(events(ends).await, (End::EventLost, vec![]));
+        let refused = kube::Error::Api(Box::new(Status {
+            code: 410,
+            ..Status::default()
+        }));
+        let ends = vec![Err(watcher::Error::WatchStartFailed(refused))];
         assert_eq!(events(ends).await, (End::EventLost, vec![]));
     }
 }
