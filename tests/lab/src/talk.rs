@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub struct From<'a> {
     netns: &'a Netns,
     port: u16,
+    patience: Duration,
 }
 
 impl Pod {
@@ -36,6 +37,7 @@ impl Pod {
         From {
             netns: self.netns(),
             port,
+            patience: PATIENCE,
         }
     }
 }
@@ -43,11 +45,24 @@ impl Pod {
 impl Netns {
     #[must_use]
     pub fn talk(&self) -> From<'_> {
-        From { netns: self, port: 0 }
+        From {
+            netns: self,
+            port: 0,
+            patience: PATIENCE,
+        }
     }
 }
 
 impl From<'_> {
+    /// Gives up soon: for questions that nobody is to answer.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        Self {
+            patience: Duration::from_millis(300),
+            ..self
+        }
+    }
+
     /// Opens a TCP conversation.
     pub fn tcp(&self, server: SocketAddr) -> Result<Tcp> {
         let doing = || {
@@ -59,11 +74,11 @@ impl From<'_> {
         };
         let socket = self.socket(server, Type::STREAM, Protocol::TCP).doing(doing)?;
         socket
-            .connect_timeout(&SockAddr::from(server), PATIENCE)
+            .connect_timeout(&SockAddr::from(server), self.patience)
             .doing(doing)?;
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true).doing(doing)?;
-        stream.set_read_timeout(Some(PATIENCE)).doing(doing)?;
+        stream.set_read_timeout(Some(self.patience)).doing(doing)?;
         Ok(Tcp {
             reader: BufReader::new(stream),
             server,
@@ -112,7 +127,7 @@ impl From<'_> {
         };
         let make = || {
             let socket = Socket::new(Domain::for_address(server), kind, Some(protocol))?;
-            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_read_timeout(Some(self.patience))?;
             socket.set_reuse_address(true)?;
             if self.port != 0 {
                 socket.bind(&SockAddr::from(SocketAddr::new(unspecified, self.port)))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lab::{Family, Pod, Service, wait};
 
 /// Per family: new TCP connections, one open TCP connection, one UDP socket, each asking all the time.
-pub struct Steady {
+pub(crate) struct Steady {
     stop: Arc<AtomicBool>,
     answers: Vec<Arc<AtomicU64>>,
     clients: Vec<JoinHandle<Vec<String>>>,
@@ -19,7 +19,7 @@ pub struct Steady {
 type Ask = Box<dyn FnMut() -> lab::Result<()> + Send>;
 
 impl Steady {
-    pub fn start(pod: &Pod, service: &Service) -> Self {
+    pub(crate) fn start(pod: &Pod, service: &Service) -> Self {
         let mut steady = Self {
             stop: Arc::default(),
             answers: Vec::new(),
@@ -39,7 +39,7 @@ impl Steady {
     }
 
     /// Lets every client have this many more answers.
-    pub fn go_on(&self, more: u64) {
+    pub(crate) fn go_on(&self, more: u64) {
         for answers in &self.answers {
             let wanted = answers.load(Ordering::Relaxed) + more;
             let enough = || match answers.load(Ordering::Relaxed) {
@@ -52,7 +52,7 @@ impl Steady {
 
     /// Ends the clients; what any of them lost fails the test.
     #[track_caller]
-    pub fn stop_without_a_loss(self) {
+    pub(crate) fn stop_without_a_loss(self) {
         self.stop.store(true, Ordering::Relaxed);
         let lost: Vec<_> = self
             .clients
