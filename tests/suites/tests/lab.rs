@@ -3,7 +3,10 @@
 //!
 //! Every test makes its own clusters, so they run in any order and side by side.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test may fail as loudly as the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helps a test may fail as loudly as the test"
+)]
 
 #[path = "lab/agent.rs"]
 mod agent;

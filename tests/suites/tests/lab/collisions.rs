@@ -10,13 +10,22 @@ use crate::{clusters, echo_pod, service};
 /// The source port that everything in a test shares.
 const PORT: u16 = 41_000;
 
+/// Until the server has closed, too, the connection lives, and a direct one beside it goes by another port.
+fn close_both_ways(mut stream: &std::net::TcpStream) {
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    std::io::Read::read_to_end(&mut stream, &mut Vec::new()).unwrap();
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_source_port_can_be_used_directly_after_a_vip_connection_closed() {
     for_both_places(|_, client, server, vip, family| {
         let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
         for _ in 0..3 {
-            talk.tcp(vip).unwrap().ask("by VIP").unwrap();
+            let mut by_vip = talk.tcp(vip).unwrap();
+            by_vip.ask("by VIP").unwrap();
+            close_both_ways(by_vip.stream());
+            drop(by_vip);
             let answer = talk.ask_tcp(direct, "directly").unwrap();
             assert_eq!(
                 answer.client,
