@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's side of the agent: the only code that talks to BPF.
 //!
-//! Everything is pinned ([`pins`]), so the kernel's state outlives the agent, and the agent and the
+//! Everything is pinned (`pins`), so the kernel's state outlives the agent, and the agent and the
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `tables`
 //! reads and writes the maps, `store` is the planner's view of those maps.
 
