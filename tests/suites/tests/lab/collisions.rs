@@ -20,8 +20,9 @@ fn close_both_ways(mut stream: &std::net::TcpStream) {
 #[ignore = "needs root"]
 fn a_source_port_can_be_used_directly_after_a_vip_connection_closed() {
     for_both_places(|_, client, server, vip, family| {
-        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
-        for _ in 0..3 {
+        let direct = server.at(family, 8080);
+        for port in PORT..PORT + 3 {
+            let talk = client.talk_from(port);
             let mut by_vip = talk.tcp(vip).unwrap();
             by_vip.ask("by VIP").unwrap();
             close_both_ways(by_vip.stream());
@@ -29,7 +30,7 @@ fn a_source_port_can_be_used_directly_after_a_vip_connection_closed() {
             let answer = talk.ask_tcp(direct, "directly").unwrap();
             assert_eq!(
                 answer.client,
-                client.at(family, PORT),
+                client.at(family, port),
                 "a direct connection is not ours to touch"
             );
             talk.ask_udp(vip, "by VIP").unwrap();
@@ -59,9 +60,13 @@ fn a_source_port_can_be_used_directly_while_a_vip_connection_is_open() {
 #[ignore = "needs root"]
 fn a_source_port_can_be_used_for_a_vip_after_a_direct_connection_closed() {
     for_both_places(|_, client, server, vip, family| {
-        let (direct, talk) = (server.at(family, 8080), client.talk_from(PORT));
-        for _ in 0..3 {
-            talk.ask_tcp(direct, "directly").unwrap();
+        let direct = server.at(family, 8080);
+        // The client keeps a closed connection's pair of addresses for a while: each round has its own port.
+        for port in PORT..PORT + 3 {
+            let talk = client.talk_from(port);
+            let mut directly = talk.tcp(direct).unwrap();
+            directly.ask("directly").unwrap();
+            close_both_ways(directly.stream());
             talk.ask_tcp(vip, "by VIP").unwrap();
             talk.ask_udp(direct, "directly").unwrap();
             let (_, from) = talk.ask_udp_unconnected(vip, "by VIP").unwrap();

@@ -51,6 +51,10 @@ fn nobody_is_told_of_a_better_route() {
                 for service in &services {
                     client.talk().ask_tcp(service.at(family, 80), "x").unwrap();
                 }
+                if family == Family::V6 {
+                    // IPv6 cannot be told not to (no send_redirects), and here the pod hears of itself.
+                    continue;
+                }
                 servers[0].talk().ask_tcp(hairpin.at(family, 80), "x").unwrap();
             }
         });
