@@ -13,7 +13,9 @@
 //! ingress() / egress()          [steer.rs]       one flow lookup per hook
 //!   parse the headers           [headers.rs]     -> FlowKey
 //!   known flow?                 [established.rs] lifetime, TCP events, repair -> rewrite
-//!   else, at ingress            [new_flow.rs]    address -> frontend -> set -> backend -> reserve
+//!   else, at ingress            [new_flow.rs]    a flow of its own, or none
+//!     which Service, backend    [select.rs]      address -> frontend -> set -> backend
+//!     whose reply is whose      [reserve.rs]     the reply's tuple, claimed
 //!   write the new addresses     [rewrite.rs]     checksums by difference
 //!   or answer "unreachable"     [reject.rs]
 //! -> Outcome -> Verdict         [outcome.rs]
@@ -44,6 +46,7 @@ mod packet;
 mod reject;
 mod reserve;
 mod rewrite;
+mod select;
 mod service;
 mod state;
 mod steer;

@@ -4,14 +4,14 @@
 use crate::device::{Config, DeviceKind};
 use crate::family::Family;
 use crate::flow::FlowValue;
-use crate::hash::{hash, scale};
 use crate::masquerade;
 use crate::outcome::{Outcome, Verdict};
 use crate::packet::Packet;
 use crate::reject::reject;
 use crate::reserve::{claim, forget, is_over};
 use crate::rewrite::rewrite;
-use crate::service::{AddressFlags, BackendState, EmptyVerdict, FrontendKey};
+use crate::select::{Scope, backend, frontend};
+use crate::service::FrontendValue;
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
 use crate::work::Work;
@@ -77,52 +77,28 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
 #[inline(never)]
 fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
-    if !flags.has(AddressFlags::VIP) {
-        return direct(tables, work);
+    match frontend(tables, &work.headers.key, flags) {
+        Ok(frontend) => choose(tables, work, &frontend),
+        Err(Outcome::NotOurs) => direct(tables, work),
+        Err(outcome) => Route::End(outcome),
     }
-    if flags.has(AddressFlags::NODE) {
-        return Route::End(Outcome::OwnAddress);
-    }
-    choose(tables, work)
 }
 
-/// Finds the packet's Service and one of its backends, and writes that into `value`.
-///
-/// The same tuple gets the same backend while the set is the same, so that a flow whose entry was
-/// lost, or a retransmitted SYN, lands where it was before.
+/// Gives the packet's flow to one of the frontend's backends.
 #[inline(always)]
-fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &FrontendValue) -> Route {
     let (headers, value) = (&work.headers, &mut work.value);
     let key = &headers.key;
-    let Some(frontend) = tables.frontend(&FrontendKey::new(key.dst, key.dport, key.protocol)) else {
-        return Route::End(Outcome::RejectedUnknownPort);
-    };
     let midway = headers.is_tcp() && !headers.segment.opens();
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Route::End(Outcome::TakenOver);
     }
-    let external = tables
-        .device()
-        .is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
-    let (set, empty) = frontend.scope(external);
-    if set.size == 0 {
-        return match empty {
-            EmptyVerdict::Reject => Route::End(Outcome::RejectedNoEndpoint),
-            EmptyVerdict::Drop => Route::End(Outcome::PolicyDropped),
-        };
-    }
-    let Some(id) = tables.slot(set, scale(hash(key), set.size)) else {
-        return Route::End(Outcome::BackendMissing);
+    let scope = scope(tables);
+    let backend = match backend(tables, key, frontend, scope, value) {
+        Ok(backend) => backend,
+        Err(outcome) => return Route::End(outcome),
     };
-    let backend = match tables.backend(id) {
-        Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => {
-            backend
-        }
-        _ => return Route::End(Outcome::BackendMissing),
-    };
-    (value.addr, value.port, value.backend, value.service) =
-        (backend.addr, backend.port, id, frontend.service);
-    if backend.addr == key.src || (external && !backend.is_local()) {
+    if backend.addr == key.src || (scope == Scope::External && !backend.is_local()) {
         value.state = value.state.with(State::MASQUERADE);
     }
     if midway {
@@ -130,6 +106,15 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
         value.state = value.state.with(State::REPLIED);
     }
     Route::Backend
+}
+
+/// Where the packet's sender is.
+#[inline(always)]
+fn scope<F: Family, T: Tables<F>>(tables: &T) -> Scope {
+    match tables.device() {
+        Some(device) if device.kind == DeviceKind::Uplink as u32 => Scope::External,
+        _ => Scope::Internal,
+    }
 }
 
 /// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service
