@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
@@ -73,6 +73,13 @@ impl Inventory {
             return false;
         };
         match message {
+            // A bridge tells of its ports in messages of its own family: they do not say what kind of device the
+            // port is, and a DelLink among them means that it left the bridge, not that it is gone.
+            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)
+                if link.header.interface_family == AddressFamily::Bridge =>
+            {
+                false
+            }
             RouteNetlinkMessage::NewLink(link) => self.put_link(&link),
             RouteNetlinkMessage::DelLink(link) => self.remove_link(link.header.index),
             RouteNetlinkMessage::NewAddress(address) => self.put_address(&address),
@@ -182,4 +189,33 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
         addr: own?,
         prefix: message.header.prefix_len,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn veth(family: AddressFamily) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.interface_family = family;
+        message.header.index = 7;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.attributes.push(LinkAttribute::IfName("veth1".to_owned()));
+        if family != AddressFamily::Bridge {
+            message
+                .attributes
+                .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
+        }
+        message
+    }
+
+    #[test]
+    fn what_a_bridge_tells_of_its_port_changes_nothing() {
+        let mut inventory = Inventory::default();
+        let mut tell = |message: RouteNetlinkMessage| inventory.apply(NetlinkMessage::from(message));
+        assert!(tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Unspec))));
+        assert!(!tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Bridge))));
+        assert!(!tell(RouteNetlinkMessage::DelLink(veth(AddressFamily::Bridge))));
+        assert_eq!(inventory.links.get(&7).map(|link| link.kind), Some(LinkKind::Veth));
+    }
 }
