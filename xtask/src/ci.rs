@@ -74,9 +74,7 @@ fn clippy_kernel(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
 }
 
 fn test(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
-    // The lab tier has known failures (tests/suites/tests/lab/collisions.rs) and is run by hand until they are gone.
-    println!("*** NOT RUN BY CI YET: the lab tier; `cargo xtask test lab` runs it ***");
-    test::run(workspace, tools, &test::Options::without_lab())
+    test::run(workspace, tools, &test::Options::default())
 }
 
 fn documentation(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {

@@ -19,15 +19,6 @@ pub(crate) struct Options {
     tiers: Vec<Tier>,
 }
 
-impl Options {
-    /// Unit and kernel.
-    pub(crate) fn without_lab() -> Self {
-        Self {
-            tiers: vec![Tier::Unit, Tier::Kernel],
-        }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Tier {
     /// Everything that needs neither root nor the kernel programs.
