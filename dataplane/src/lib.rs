@@ -3,9 +3,11 @@
 
 pub mod admin;
 pub mod agent;
+pub mod announce;
 pub mod cli;
 pub mod compile;
 pub mod devices;
+pub mod health;
 pub mod index;
 pub mod kernel;
 pub mod metrics;

@@ -36,28 +36,30 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Serves until `shutdown`, whatever happens.
 pub async fn serve(addr: SocketAddr, admin: Admin, shutdown: impl Future<Output = ()> + Send) {
-    let forever = async {
-        loop {
-            let failure = match TcpListener::bind(addr).await {
-                Ok(listener) => listen(listener, admin.clone()).await,
-                Err(failure) => failure,
-            };
-            error!(%addr, %failure, retry_after = ?RETRY_AFTER, "cannot serve the admin port");
-            sleep(RETRY_AFTER).await;
-        }
-    };
     tokio::select! {
-        () = forever => {}
+        () = listen_for_ever("admin port", addr, router(admin)) => {}
         () = shutdown => {}
     }
 }
 
-/// Returns only if serving failed.
-async fn listen(listener: TcpListener, admin: Admin) -> std::io::Error {
-    if let Ok(addr) = listener.local_addr() {
-        info!(%addr, "admin port open");
+/// Serves at a port, or waits for it, and never ends.
+pub async fn listen_for_ever(port: &'static str, addr: SocketAddr, router: Router) {
+    loop {
+        let failure = match TcpListener::bind(addr).await {
+            Ok(listener) => listen(port, listener, router.clone()).await,
+            Err(failure) => failure,
+        };
+        error!(port, %addr, %failure, retry_after = ?RETRY_AFTER, "cannot serve");
+        sleep(RETRY_AFTER).await;
     }
-    match axum::serve(listener, router(admin)).await {
+}
+
+/// Returns only if serving failed.
+async fn listen(port: &'static str, listener: TcpListener, router: Router) -> std::io::Error {
+    if let Ok(addr) = listener.local_addr() {
+        info!(port, %addr, "open");
+    }
+    match axum::serve(listener, router).await {
         Ok(()) => std::io::ErrorKind::ConnectionAborted.into(),
         Err(failure) => failure,
     }
@@ -138,7 +140,7 @@ mod tests {
         let ready = admin.ready.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen(listener, admin));
+        tokio::spawn(listen("admin port", listener, router(admin)));
         let task = ready.register_task("first lists");
         assert_eq!(
             get(addr, "/readyz").await,
@@ -154,7 +156,7 @@ mod tests {
         let (admin, sender) = admin();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen(listener, admin));
+        tokio::spawn(listen("admin port", listener, router(admin)));
         sender.send_replace(Status {
             awaited: vec!["services".into()],
             ..Status::default()

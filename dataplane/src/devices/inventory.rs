@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 /// What a device is, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,9 @@ mod tests {
         assert!(tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Unspec))));
         assert!(!tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Bridge))));
         assert!(!tell(RouteNetlinkMessage::DelLink(veth(AddressFamily::Bridge))));
-        assert_eq!(inventory.links.get(&7).map(|link| link.kind), Some(LinkKind::Veth));
+        assert_eq!(
+            inventory.links.get(&7).map(|link| link.kind),
+            Some(LinkKind::Veth)
+        );
     }
 }

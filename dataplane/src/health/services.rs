@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `healthCheckNodePort`: a port for each LoadBalancer Service with `externalTrafficPolicy: Local`, at which a load
+//! balancer asks whether this node has endpoints of it. Any path, kube-proxy's answers to the byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Health;
+use super::answer::answer;
+use crate::announce::{Announcement, Announcer};
+use crate::model::{Kind, ObjectRef, ServiceName};
+
+/// What is asked at a Service's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    pub port: u16,
+    /// Ready endpoints on this node, by address: those that are terminating do not count.
+    pub local_endpoints: usize,
+}
+
+pub type Checks = BTreeMap<ServiceName, Check>;
+
+/// A port that is taken may become free.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+const WEIGHT: &str = "x-load-balancing-endpoint-weight";
+
+/// Keeps a port open for each of `checks` at each of `addresses`, for as long as both are told.
+pub async fn serve(
+    mut checks: watch::Receiver<Checks>,
+    mut addresses: watch::Receiver<BTreeSet<IpAddr>>,
+    health: Health,
+    announcer: Announcer,
+) {
+    let mut ports = Ports {
+        open: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        desk: Desk {
+            checks: checks.clone(),
+            health,
+        },
+        announcer,
+    };
+    loop {
+        let wanted = wanted(&checks.borrow_and_update(), &addresses.borrow_and_update());
+        ports.settle(wanted).await;
+        let told = tokio::select! {
+            told = checks.changed() => told,
+            told = addresses.changed() => told,
+            () = sleep(RETRY_AFTER), if !ports.failed.is_empty() => Ok(()),
+        };
+        if told.is_err() {
+            return;
+        }
+    }
+}
+
+/// A Service's port at an address of the node.
+type Place = (ServiceName, SocketAddr);
+
+fn wanted(checks: &Checks, addresses: &BTreeSet<IpAddr>) -> BTreeSet<Place> {
+    checks
+        .iter()
+        .flat_map(|(name, check)| {
+            addresses
+                .iter()
+                .map(|addr| (name.clone(), SocketAddr::new(*addr, check.port)))
+        })
+        .collect()
+}
+
+struct Ports {
+    /// Dropping a sender closes the port.
+    open: BTreeMap<Place, oneshot::Sender<()>>,
+    /// Told once, tried again and again.
+    failed: BTreeSet<Place>,
+    desk: Desk,
+    announcer: Announcer,
+}
+
+/// What a handler needs to answer.
+#[derive(Clone)]
+struct Desk {
+    checks: watch::Receiver<Checks>,
+    health: Health,
+}
+
+impl Ports {
+    async fn settle(&mut self, wanted: BTreeSet<Place>) {
+        self.open.retain(|place, server| {
+            let stays = wanted.contains(place) && !server.is_closed();
+            if !stays {
+                info!(service = %place.0, addr = %place.1, "health check closed");
+            }
+            stays
+        });
+        self.failed.retain(|place| wanted.contains(place));
+        for place in wanted {
+            if self.open.contains_key(&place) {
+                continue;
+            }
+            match open(&place, self.desk.clone()).await {
+                Ok(server) => {
+                    info!(service = %place.0, addr = %place.1, "health check open");
+                    self.failed.remove(&place);
+                    self.open.insert(place, server);
+                }
+                Err(failure) => self.tell(place, &failure),
+            }
+        }
+    }
+
+    fn tell(&mut self, place: Place, failure: &io::Error) {
+        if self.failed.contains(&place) {
+            return;
+        }
+        let (service, addr) = &place;
+        warn!(%service, %addr, %failure, retry_after = ?RETRY_AFTER, "cannot open the health check port");
+        self.announcer.tell(Announcement {
+            about: ObjectRef::new(Kind::Service, service),
+            reason: "FailedToStartServiceHealthcheck",
+            action: "Listen",
+            note: format!("failed to start healthcheck {service} on {addr}: {failure}"),
+        });
+        self.failed.insert(place);
+    }
+}
+
+async fn open((name, addr): &Place, desk: Desk) -> io::Result<oneshot::Sender<()>> {
+    let listener = TcpListener::bind(addr).await?;
+    let router = Router::new().fallback(ask).with_state((name.clone(), desk));
+    let (server, closed) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let until = async {
+            // Either way it is over: nobody sends anything.
+            let _ = closed.await;
+        };
+        if let Err(failure) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+            warn!(%failure, "a health check port failed");
+        }
+    });
+    Ok(server)
+}
+
+async fn ask(State((name, desk)): State<(ServiceName, Desk)>) -> Response {
+    let local = desk
+        .checks
+        .borrow()
+        .get(&name)
+        .map_or(0, |check| check.local_endpoints);
+    let healthy = desk.health.is_healthy();
+    let mut response = answer(local > 0 && healthy, body(&name, local, healthy));
+    response.headers_mut().insert(WEIGHT, HeaderValue::from(local));
+    response
+}
+
+fn body(name: &ServiceName, local: usize, healthy: bool) -> String {
+    let (namespace, name) = (&name.namespace, &name.name);
+    format!(
+        "{{\n\t\"service\": {{\n\t\t\"namespace\": \"{namespace}\",\n\t\t\"name\": \"{name}\"\n\t}},\n\
+         \t\"localEndpoints\": {local},\n\t\"serviceProxyHealthy\": {healthy}\n}}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn web() -> ServiceName {
+        ServiceName::new("default", "web")
+    }
+
+    fn check(port: u16, local_endpoints: usize) -> Checks {
+        BTreeMap::from([(
+            web(),
+            Check {
+                port,
+                local_endpoints,
+            },
+        )])
+    }
+
+    async fn free_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    async fn get(port: u16) -> io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream
+            .write_all(b"GET /any/path HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
+            .await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    async fn until(port: u16, wanted: impl Fn(&io::Result<String>) -> bool) -> io::Result<String> {
+        loop {
+            let answer = get(port).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_is_open_for_as_long_as_its_service_wants_it() {
+        let port = free_port().await;
+        let (checks, told) = watch::channel(check(port, 2));
+        let (_addresses, at) = watch::channel(BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+        let health = Health::default();
+        tokio::spawn(serve(told, at, health.clone(), Announcer::default()));
+
+        let answer = until(port, Result::is_ok).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        for line in [
+            "content-type: application/json",
+            "x-content-type-options: nosniff",
+            "x-load-balancing-endpoint-weight: 2",
+        ] {
+            assert!(head.lines().any(|it| it == line), "{line} in {head}");
+        }
+        let wanted = "{\n\t\"service\": {\n\t\t\"namespace\": \"default\",\n\t\t\"name\": \"web\"\n\t},\n\
+                      \t\"localEndpoints\": 2,\n\t\"serviceProxyHealthy\": true\n}";
+        assert_eq!(body, wanted);
+
+        checks.send_replace(check(port, 0));
+        let answer = get(port).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+
+        checks.send_replace(Checks::new());
+        until(port, Result::is_err).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_once_and_opened_when_it_is_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let (_checks, told) = watch::channel(check(port, 1));
+        let (_addresses, at) = watch::channel(BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+        let (announcer, mut announced) = Announcer::channel();
+        tokio::spawn(serve(told, at, Health::default(), announcer));
+
+        let news = announced.recv().await.unwrap();
+        assert_eq!(news.about.to_string(), "Service default/web");
+        assert_eq!(news.reason, "FailedToStartServiceHealthcheck");
+        drop(taken);
+        tokio::time::pause();
+        until(port, Result::is_ok).await.unwrap();
+        assert!(announced.try_recv().is_err(), "told once");
+    }
+}
