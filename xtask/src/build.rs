@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Programs {
     pub(crate) shunt: PathBuf,
     pub(crate) lab: PathBuf,
+    pub(crate) bench: PathBuf,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Profile {
     Debug,
     /// For everything else.
     Release,
+    /// The same, and the bench.
+    Bench,
 }
 
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> anyhow::Result<Programs> {
@@ -28,14 +31,16 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile) -> anyhow::Result<Pro
         // cargo would build the large ones a second time.
         Profile::Debug => build.arg("--workspace"),
         Profile::Release => build.args(["--package", "dataplane", "--package", "lab", "--release"]),
+        Profile::Bench => build.args(["--workspace", "--exclude", "xtask", "--release"]),
     };
     command::show(&mut build)?;
     let folder = workspace.target().join(match profile {
         Profile::Debug => "debug",
-        Profile::Release => "release",
+        Profile::Release | Profile::Bench => "release",
     });
     Ok(Programs {
         shunt: folder.join("shunt"),
         lab: folder.join("shunt-lab"),
+        bench: folder.join("shunt-bench"),
     })
 }

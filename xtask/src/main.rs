@@ -2,6 +2,7 @@
 //! Developer commands: `cargo xtask VERB`. One file per verb; every verb runs `setup` first.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -40,6 +41,8 @@ enum Verb {
     Test(test::Options),
     /// Shows Shunt at work on two nodes made of network namespaces. Needs root.
     Demo(demo::Options),
+    /// Measures what packets and changes cost, side by side with others. Needs root.
+    Bench(bench::Options),
     /// Writes the files that are made from code.
     Gen(generate::Options),
     /// Everything CI runs, in its order, up to the first failure.
@@ -63,6 +66,7 @@ fn run(verb: &Verb, workspace: &Workspace) -> anyhow::Result<()> {
         Verb::Build => build::run(workspace, build::Profile::Release).map(|_| ()),
         Verb::Test(options) => test::run(workspace, &tools, options),
         Verb::Demo(options) => demo::run(workspace, &tools, options),
+        Verb::Bench(options) => bench::run(workspace, &tools, options),
         Verb::Gen(options) => generate::run(workspace, options),
         Verb::Ci => ci::run(workspace, &tools),
     }

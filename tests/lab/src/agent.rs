@@ -20,6 +20,8 @@ const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 
 #[derive(Debug, Clone, Default)]
 pub struct AgentOptions {
+    /// The API server to watch, instead of the lab's manifests.
+    pub kubeconfig: Option<PathBuf>,
     /// More arguments for `shunt agent`.
     pub extra: Vec<String>,
 }
@@ -37,10 +39,14 @@ impl Node {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let bpf_root = self.bpf_root();
         fs::create_dir_all(&bpf_root).doing(|| format!("making {}", bpf_root.display()))?;
+        let (source, place) = match &options.kubeconfig {
+            Some(kubeconfig) => ("--kubeconfig", kubeconfig.clone()),
+            None => ("--manifests", self.folder().manifests()),
+        };
         let mut arguments = vec![
             "agent".to_owned(),
-            "--manifests".to_owned(),
-            self.folder().manifests().display().to_string(),
+            source.to_owned(),
+            place.display().to_string(),
             "--node-name".to_owned(),
             self.name().to_owned(),
             "--bpf-root".to_owned(),

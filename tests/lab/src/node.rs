@@ -2,7 +2,7 @@
 //! A node: a namespace with an uplink, a pod subnet, pods, and an agent.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::addresses::{self, Ips};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::folder::LabFolder;
 use crate::netns::Netns;
 use crate::pod::Pod;
-use crate::process::Place;
+use crate::process::{Place, Process};
 use crate::wiring::Wiring;
 
 /// Cheap to clone; all clones are the same node.
@@ -129,6 +129,11 @@ impl Node {
     pub(crate) fn forget_pods(&self) {
         let pods = std::mem::take(&mut self.lock_pods().alive);
         pods.values().for_each(Pod::stop_all);
+    }
+
+    /// Starts any program in the node's namespace; it is killed when the handle goes.
+    pub fn start(&self, name: &str, log: &Path, program: &Path, arguments: &[String]) -> Result<Process> {
+        self.place().start(name, log, program, arguments)
     }
 
     pub(crate) fn place(&self) -> Place {

@@ -31,18 +31,22 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads everything. Needs root.
+    /// Loads everything, with maps as small as the cases need. Needs root.
     pub fn load() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("shunt-test-{}-{number}", std::process::id()));
-        let pins = Pins::new(&folder);
-        let sizes = Sizes {
+        Self::of_size(Sizes {
             max_flows: 4_096,
             max_backends: 1_024,
             max_frontends: 1_024,
             max_services: 256,
-        };
+        })
+    }
+
+    /// Loads everything, with maps of these sizes. Needs root.
+    pub fn of_size(sizes: Sizes) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("shunt-test-{}-{number}", std::process::id()));
+        let pins = Pins::new(&folder);
         let programs = Programs::load(&pins, &sizes).unwrap_or_else(|error| panic!("{error:?}"));
         let maps = KernelMaps::new(Tables::open(&pins).expect("the maps just pinned"), sizes);
         let tables = Tables::open(&pins).expect("the maps just pinned");
@@ -54,6 +58,11 @@ impl Kernel {
             pins,
             folder,
         }
+    }
+
+    /// The maps, to fill them past the planner and to read the counters.
+    pub fn tables(&mut self) -> &mut Tables {
+        &mut self.tables
     }
 
     /// Forgets all flows and Services.

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How much is measured, and taking turns.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Fewer sizes and turns: to see that all works, and for a first idea.
+    pub quick: bool,
+    /// A real kube-proxy, to be measured in the place of its rules.
+    pub kube_proxy: Option<PathBuf>,
+}
+
+impl Plan {
+    /// How often each contender has its turn.
+    #[must_use]
+    pub fn turns(&self) -> usize {
+        if self.quick { 3 } else { 9 }
+    }
+
+    /// How long a turn of traffic takes.
+    #[must_use]
+    pub fn turn(&self) -> Duration {
+        Duration::from_millis(if self.quick { 100 } else { 300 })
+    }
+}
+
+/// Keeps the calling thread, and what it starts, on the machine's last CPU: the first one has interrupts and the
+/// rest of the bench.
+pub fn pin_to_last_cpu() -> anyhow::Result<()> {
+    pin(std::thread::available_parallelism().map_or(1, usize::from) - 1)
+}
+
+/// Lets the calling thread run on every CPU but the last, unless there is only one.
+pub fn pin_beside_last_cpu() -> anyhow::Result<()> {
+    pin(0)
+}
+
+fn pin(cpu: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)
+        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
+        .with_context(|| format!("keep to CPU {cpu}"))
+}
+
+/// Says on standard error what is going on: a full run takes a while.
+pub fn tell(what: std::fmt::Arguments<'_>) {
+    eprintln!("bench: {what}");
+}

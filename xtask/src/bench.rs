@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask bench`: builds, and leaves the rest to `shunt-bench`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::root::Root;
+use crate::setup::Tools;
+use crate::workspace::Workspace;
+use crate::{build, command};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What to measure (packet, datapath, control); everything if nothing is named.
+    parts: Vec<String>,
+    /// Fewer sizes and turns: under three minutes instead of twenty.
+    #[arg(long)]
+    quick: bool,
+    /// Writes every sample to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draws a picture.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Puts the tables and the picture into docs/benchmarks.md.
+    #[arg(long)]
+    docs: bool,
+    /// Measures this kube-proxy instead of the rules that it would write.
+    #[arg(long, value_name = "PATH")]
+    kube_proxy: Option<PathBuf>,
+}
+
+pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> anyhow::Result<()> {
+    tools.require()?;
+    let root = Root::interactive()?;
+    let programs = build::run(workspace, build::Profile::Bench)?;
+    let docs = workspace.root().join("docs");
+    let mut bench = root.command(&programs.bench);
+    bench
+        .args(&options.parts)
+        .args(options.quick.then_some("--quick"));
+    let files = [
+        ("--json", options.json.clone()),
+        (
+            "--plot",
+            options
+                .plot
+                .clone()
+                .or(options.docs.then(|| docs.join("benchmarks.svg"))),
+        ),
+        ("--docs", options.docs.then(|| docs.join("benchmarks.md"))),
+        ("--kube-proxy", options.kube_proxy.clone()),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file {
+            bench.arg(name).arg(file);
+        }
+    }
+    command::show(&mut bench)
+}
