@@ -22,6 +22,12 @@ impl Checksum {
         self.plus(!word)
     }
 
+    /// Both sums together.
+    #[inline(always)]
+    pub(crate) fn and(self, other: Self) -> Self {
+        self.plus(other.0)
+    }
+
     /// The sum with two bytes of memory added.
     #[inline(always)]
     pub fn add16(self, bytes: [u8; 2]) -> Self {

@@ -64,7 +64,7 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         return Err(Why::First);
     }
     let awaits_reply = is_reply && !value.state.has(State::REPLIED);
-    if headers.is_tcp() {
+    if headers.has_connections() {
         if awaits_reply || headers.segment.is_event() {
             match tcp_event(tables, work, entry) {
                 Event::Ours => {}
@@ -247,9 +247,9 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
     let state = work.value.state;
     if state.has(State::MASQUERADE) && !state.has(State::REPLY) {
         work.reply_key = work.headers.key.masquerade(&work.value);
-        match tables.flow(&work.reply_key) {
-            Some(entry) => entry.touch(now),
-            None => drop(masquerade::expect(tables, work)),
+        // If it is there, this packet will meet it at egress, mark it and mend its partner.
+        if tables.flow(&work.reply_key).is_none() {
+            let _ = masquerade::expect(tables, work);
         }
     }
 }

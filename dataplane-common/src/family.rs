@@ -6,7 +6,8 @@ use core::hash::Hash;
 
 use crate::checksum::Checksum;
 use crate::device::Device;
-use crate::headers::{Headers, Parsed};
+use crate::flow::Hook;
+use crate::headers::{Headers, Parsed, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
 use crate::wire::Wire;
@@ -29,11 +30,34 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
     /// key's addresses and protocol, and the rest of the layout.
     fn parse<P: Packet>(packet: &P, headers: &mut Headers<Self>) -> Parsed;
 
-    /// Writes the source address; `sum` is the difference it makes to a checksum over it.
-    fn set_source<P: Packet>(packet: &mut P, addr: Self::Addr, sum: Checksum) -> Result<(), Fault>;
+    /// Reads the IP header at `at` of a packet that an ICMP error quotes, as [`Family::parse`] does;
+    /// that the quoted packet is cut short is usual, so no length in it is believed.
+    fn parse_quoted<P: Packet>(packet: &P, at: usize, headers: &mut Headers<Self>) -> Parsed;
 
-    /// Writes the destination address; `sum` as for [`Family::set_source`].
-    fn set_destination<P: Packet>(packet: &mut P, addr: Self::Addr, sum: Checksum) -> Result<(), Fault>;
+    /// Whether an ICMP message of this type is an error, which quotes a packet.
+    fn is_error(kind: u8) -> bool;
+
+    /// Writes the address that `hook` writes: the destination at ingress, the source at egress. `sum`
+    /// is the difference it makes to a checksum over it. `balanced`: another change in the packet
+    /// makes up for it, so that the sum over the whole packet stays what it was.
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        hook: Hook,
+        addr: Self::Addr,
+        sum: Checksum,
+        balanced: bool,
+    ) -> Result<(), Fault>;
+
+    /// Writes an address in the quoted IP header at `at`: the destination or the source, as
+    /// [`Family::set_address`] does. Returns what it changes in a sum over the quoted packet, of which
+    /// `sum` is the address's part.
+    fn write_quoted<P: Packet>(
+        packet: &mut P,
+        at: usize,
+        end: Hook,
+        addr: Self::Addr,
+        sum: Checksum,
+    ) -> Result<Checksum, Fault>;
 
     /// Writes an ICMP "port unreachable" over the room made for it.
     fn write_unreachable<P: Packet>(
@@ -48,6 +72,9 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
 
     /// The address that flows masqueraded out of this device take; unspecified if it has none.
     fn of_device(device: &Device) -> Self::Addr;
+
+    /// The protocol of its control messages.
+    const ICMP: Protocol;
 
     /// Bytes of the IP header without options or extensions.
     const HEADER: usize;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The headers of a packet that could be a Service's: IP, and TCP or UDP.
+//! The headers of a packet that could be a Service's: IP, and TCP, UDP or SCTP.
 
 use core::fmt;
 
@@ -18,6 +18,14 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// RFC 768.
     pub const UDP: Self = Self(17);
+    /// RFC 9260.
+    pub const SCTP: Self = Self(132);
+
+    /// Whether its packets tell where a flow begins and ends (TCP, SCTP).
+    #[inline(always)]
+    pub(crate) const fn has_connections(self) -> bool {
+        self.0 != Self::UDP.0
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -25,6 +33,7 @@ impl fmt::Display for Protocol {
         match *self {
             Self::TCP => f.write_str("TCP"),
             Self::UDP => f.write_str("UDP"),
+            Self::SCTP => f.write_str("SCTP"),
             Self(number) => write!(f, "protocol {number}"),
         }
     }
@@ -42,17 +51,28 @@ pub struct Layout {
 /// How reading a packet's headers went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parsed {
-    /// All there.
+    /// All there. The first part of a fragmented packet is, too: it has the ports.
     Whole,
-    /// Part of a fragmented packet, the first part too.
+    /// A later part of a fragmented packet, which has no ports.
     Fragment,
-    /// Neither TCP nor UDP.
+    /// Neither TCP, UDP nor SCTP.
     OtherProtocol,
     /// Cut short, or at odds with itself.
     Malformed,
 }
 
-/// TCP's control bits and numbers, host byte order. All zero for UDP.
+/// Which part of a fragmented packet a packet is.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// It is not fragmented.
+    All = 0,
+    First = 1,
+    Later = 2,
+}
+
+/// TCP's control bits and numbers, host byte order. All zero for UDP; of SCTP, what means the same
+/// (see `sctp.rs`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment {
     pub(crate) flags: u8,
@@ -89,6 +109,10 @@ pub struct Headers<F: Family> {
     /// Where its parts are.
     pub layout: Layout,
     pub(crate) segment: Segment,
+    pub(crate) part: Part,
+    /// The number that all parts of a fragmented packet have: IPv4's 16 bits or IPv6's 32, as they
+    /// lie in memory. Meaningless in a packet that is not fragmented.
+    pub(crate) fragment: u32,
 }
 
 #[repr(C)]
@@ -129,6 +153,8 @@ impl<F: Family> Headers<F> {
             key: FlowKey::new(hook, Protocol(0), nowhere, nowhere),
             layout: Layout { l4: 0, end: 0 },
             segment: Segment::default(),
+            part: Part::All,
+            fragment: 0,
         }
     }
 
@@ -143,6 +169,7 @@ impl<F: Family> Headers<F> {
         let read = match self.protocol() {
             Protocol::TCP => self.tcp(packet),
             Protocol::UDP => self.udp(packet),
+            Protocol::SCTP => return self.sctp(packet),
             _ => return Parsed::OtherProtocol,
         };
         match read {
@@ -172,7 +199,7 @@ impl<F: Family> Headers<F> {
 
     /// Reads the transport header: directly in the packets that almost all are, without options.
     #[inline(always)]
-    fn transport<P: Packet, T: Wire>(&self, packet: &P) -> Option<T> {
+    pub(crate) fn transport<P: Packet, T: Wire>(&self, packet: &P) -> Option<T> {
         let usual = P::L3 + F::HEADER;
         if self.layout.l4 == usual {
             packet.load(usual)
@@ -186,14 +213,21 @@ impl<F: Family> Headers<F> {
         Protocol(self.key.protocol)
     }
 
+    /// Whether its protocol has connections, that a packet opens and others close.
     #[inline(always)]
-    pub(crate) fn is_tcp(&self) -> bool {
-        self.protocol() == Protocol::TCP
+    pub(crate) fn has_connections(&self) -> bool {
+        self.protocol().has_connections()
     }
 
-    /// Offset of the transport checksum.
+    /// Offset of the transport checksum, of TCP or UDP.
     #[inline(always)]
     pub(crate) fn checksum_offset(&self) -> usize {
-        self.layout.l4 + if self.is_tcp() { 16 } else { 6 }
+        self.layout.l4 + checksum_in(self.protocol())
     }
+}
+
+/// Where in the transport header its checksum is: TCP's or UDP's.
+#[inline(always)]
+pub(crate) const fn checksum_in(protocol: Protocol) -> usize {
+    if protocol.0 == Protocol::TCP.0 { 16 } else { 6 }
 }

@@ -4,13 +4,14 @@
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ptr::NonNull;
 use std::boxed::Box;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
 use crate::checksum::Checksum;
 use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::fragment::{FragmentKey, FragmentValue};
 use crate::packet::{Fault, Field, Packet};
 use crate::reject::TokenBucket;
 use crate::service::{
@@ -18,7 +19,7 @@ use crate::service::{
 };
 use crate::state::Tick;
 use crate::tables::{Direction, Insert, InsertError, Tables};
-use crate::wire::Wire;
+use crate::wire::{Port, Wire};
 use crate::work::Work;
 
 /// An Ethernet frame in memory, its checksums complete.
@@ -47,6 +48,10 @@ impl Packet for HostPacket {
         // SAFETY: `bytes` has the size of `T`, which has no padding.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
         Ok(())
+    }
+
+    fn store_unbalanced<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        self.store(offset, value)
     }
 
     fn load_far<T: Wire>(&self, offset: usize) -> Option<T> {
@@ -107,6 +112,9 @@ pub struct HostTables<F: Family> {
     pub clock: Cell<u64>,
     flows: RefCell<Flows<F>>,
     removed: RefCell<Vec<Box<Cell<FlowValue<F>>>>>,
+    fragments: RefCell<BTreeMap<FragmentKey<F>, FragmentValue<F>>>,
+    /// The protocols and ports on which sockets of the node listen, at all its addresses.
+    pub sockets: BTreeSet<(u8, Port)>,
     /// How many flow entries fit.
     pub capacity: usize,
     /// `addresses4` or `addresses6`.
@@ -134,6 +142,8 @@ impl<F: Family> Default for HostTables<F> {
             clock: Cell::new(1 << 40),
             flows: RefCell::default(),
             removed: RefCell::default(),
+            fragments: RefCell::default(),
+            sockets: BTreeSet::new(),
             capacity: usize::MAX,
             addresses: BTreeMap::new(),
             frontends: BTreeMap::new(),
@@ -200,6 +210,22 @@ impl<F: Family> Tables<F> for HostTables<F> {
         if let Some(entry) = self.flows.borrow_mut().remove(key) {
             self.removed.borrow_mut().push(entry);
         }
+    }
+
+    fn fragment(&self, key: &FragmentKey<F>) -> Option<FragmentValue<F>> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn put_fragment(&self, key: &FragmentKey<F>, value: &FragmentValue<F>) {
+        self.fragments.borrow_mut().insert(*key, *value);
+    }
+
+    fn remove_fragment(&self, key: &FragmentKey<F>) {
+        self.fragments.borrow_mut().remove(key);
+    }
+
+    fn has_socket(&self, key: &FlowKey<F>) -> bool {
+        self.sockets.contains(&(key.protocol, key.dport))
     }
 
     fn address(&self, addr: &F::Addr) -> Option<AddressFlags> {

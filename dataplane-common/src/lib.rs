@@ -18,6 +18,8 @@
 //!     whose reply is whose      [reserve.rs]     the reply's tuple, claimed
 //!   write the new addresses     [rewrite.rs]     checksums by difference
 //!   or answer "unreachable"     [reject.rs]
+//!   a later part of a packet    [fragment.rs]    as the first part was rewritten
+//!   an error about a flow       [icmp.rs]        itself, and the packet it quotes
 //! -> Outcome -> Verdict         [outcome.rs]
 //! ```
 //!
@@ -35,10 +37,12 @@ mod device;
 mod established;
 mod family;
 mod flow;
+mod fragment;
 mod hash;
 mod headers;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
+mod icmp;
 mod masquerade;
 mod new_flow;
 mod outcome;
@@ -46,6 +50,7 @@ mod packet;
 mod reject;
 mod reserve;
 mod rewrite;
+mod sctp;
 mod select;
 mod service;
 mod state;
@@ -60,6 +65,7 @@ pub use checksum::Checksum;
 pub use device::{Config, Device, DeviceKind};
 pub use family::{Family, V4, V6};
 pub use flow::{Entry, FlowKey, FlowValue, Hook};
+pub use fragment::{FragmentKey, FragmentValue};
 pub use headers::{Headers, Layout, Parsed, Protocol};
 pub use outcome::{Outcome, Verdict};
 pub use packet::{Fault, Field, Packet};
@@ -78,4 +84,4 @@ pub use work::Work;
 ///
 /// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
 /// another version. `tests/layout.rs` fails when a layout changes and this number does not.
-pub const MAP_ABI: u32 = 1;
+pub const MAP_ABI: u32 = 2;

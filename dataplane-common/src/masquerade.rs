@@ -16,6 +16,7 @@
 
 use crate::family::Family;
 use crate::flow::{Entry, FlowValue};
+use crate::headers::Protocol;
 use crate::outcome::Outcome;
 use crate::reserve::claim;
 use crate::tables::{Insert, InsertError, Tables};
@@ -47,8 +48,10 @@ pub(crate) fn is_pending<F: Family>(value: &FlowValue<F>) -> bool {
 
 /// Claims the out-device's address and a port for a pending entry.
 ///
-/// The client's own port is kept only if it lies in the node's range: elsewhere, a socket of the
-/// node could be using, or could later be given, the same address and port towards that backend.
+/// Nothing but that port tells the flow's replies from those to the node's own sockets. So it is one of the node's
+/// range, from which the kernel gives sockets none, and that no socket has taken by name; the client's own
+/// is kept if it is such a one. (Any free port would do now, but a socket could be given it later.) SCTP keeps
+/// the client's in any case, because it can have no other.
 #[inline(never)]
 pub(crate) fn resolve<F: Family, T: Tables<F>>(
     tables: &T,
@@ -66,11 +69,8 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     let config = tables.config();
     let sport = work.headers.key.sport;
     let offset = sport.get().wrapping_sub(config.ports_first);
-    let preferred = if offset < config.ports_count {
-        Some(sport)
-    } else {
-        None
-    };
+    let keeps = offset < config.ports_count || work.headers.protocol() == Protocol::SCTP;
+    let preferred = if keeps { Some(sport) } else { None };
     claim(tables, work, preferred, |value, port| value.port = port)?;
     entry.replace(&work.value);
     Ok(())

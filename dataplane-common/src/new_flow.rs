@@ -4,6 +4,7 @@
 use crate::device::{Config, DeviceKind};
 use crate::family::Family;
 use crate::flow::FlowValue;
+use crate::headers::Protocol;
 use crate::masquerade;
 use crate::outcome::{Outcome, Verdict};
 use crate::packet::Packet;
@@ -89,7 +90,7 @@ fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
 fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &FrontendValue) -> Route {
     let (headers, value) = (&work.headers, &mut work.value);
     let key = &headers.key;
-    let midway = headers.is_tcp() && !headers.segment.opens();
+    let midway = headers.has_connections() && !headers.segment.opens();
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Route::End(Outcome::TakenOver);
     }
@@ -124,7 +125,7 @@ fn scope<F: Family, T: Tables<F>>(tables: &T) -> Scope {
 #[inline(always)]
 fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let passes = Route::End(Outcome::NotOurs);
-    if work.headers.is_tcp() && !work.headers.segment.opens() {
+    if work.headers.has_connections() && !work.headers.segment.opens() {
         return passes;
     }
     work.reply_key = work.headers.key.reply();
@@ -146,6 +147,9 @@ fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
 #[inline(never)]
 fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
     let key = &work.headers.key;
+    if work.headers.protocol() == Protocol::SCTP && work.value.port != key.dport {
+        return Outcome::SctpPortChange;
+    }
     // A hairpin flow from the very port it goes to would be its own reply.
     let own_reply = work.value.addr == key.src && work.value.port == key.sport;
     let preferred = if work.contested != 0 || own_reply {

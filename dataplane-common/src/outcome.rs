@@ -74,6 +74,11 @@ outcomes! {
     /// A flow's first packet at the device it leaves by: its masquerade port was claimed.
     Masqueraded = "masqueraded" => Next,
 
+    /// A later part of a fragmented packet, rewritten as the first was.
+    FragmentTranslated = "fragment_translated" => Next,
+    /// An ICMP error about a packet of a known flow, rewritten with what it quotes.
+    ErrorTranslated = "error_translated" => Next,
+
     /// The Service has no endpoint: answered with "port unreachable".
     RejectedNoEndpoint = "rejected_no_endpoint" => Answer,
     /// The VIP has no such port: answered with "port unreachable".
@@ -86,12 +91,14 @@ outcomes! {
     PolicyDropped = "policy_dropped" => Drop,
     /// To a VIP, with a protocol that no Service can have (ICMP echo, say).
     UnknownProtocol = "unknown_protocol" => Drop,
-    /// Part of a fragmented packet to a VIP: not translated yet.
+    /// A later part of a fragmented packet to a VIP, whose first part has not come, or did not pass.
     FragmentDropped = "fragment_dropped" => Drop,
     /// The flow table took no entry.
     FlowTableFull = "flow_table_full" => Drop,
     /// No free source port was found in the tries allowed.
     PortsExhausted = "ports_exhausted" => Drop,
+    /// SCTP that would need another port, which its checksum does not allow.
+    SctpPortChange = "sctp_port_change" => Drop,
     /// To be masqueraded, but the device has no address of this family.
     NoMasqueradeAddress = "no_masquerade_address" => Drop,
     /// A frontend named a set or a backend that is not there.
@@ -100,6 +107,23 @@ outcomes! {
     NoMemory = "no_memory" => Drop,
     /// The packet could not be written to.
     RewriteFailed = "rewrite_failed" => Drop,
+}
+
+impl Outcome {
+    /// Whether a whole packet was rewritten as its flow's entry says.
+    #[inline(always)]
+    pub(crate) fn writes_flow(self) -> bool {
+        matches!(
+            self,
+            Self::Translated
+                | Self::NewFlow
+                | Self::Resteered
+                | Self::Reopened
+                | Self::Moved
+                | Self::DirectMoved
+                | Self::Masqueraded
+        )
+    }
 }
 
 #[cfg(test)]

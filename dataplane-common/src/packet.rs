@@ -40,6 +40,10 @@ pub trait Packet {
     /// Writes the value at `offset`, a place known beforehand.
     fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
 
+    /// Writes the value at `offset`, where no other change makes up for it in a sum over the packet. Such
+    /// a sum is what some network cards take of a packet that comes in.
+    fn store_unbalanced<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
+
     /// Reads the value at an `offset` that the packet itself tells. The kernel copies it out: slower
     /// than [`Packet::load`], but nothing the verifier must follow every value of.
     fn load_far<T: Wire>(&self, offset: usize) -> Option<T>;

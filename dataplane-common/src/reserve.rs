@@ -2,7 +2,7 @@
 //! Claiming a tuple for a flow's replies, and giving a flow's tuples back. Once per flow.
 
 use crate::family::Family;
-use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::flow::{Entry, FlowKey, FlowValue, Hook};
 use crate::hash::{hash, rehash, scale};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
@@ -18,7 +18,7 @@ const TRIES: u32 = 6;
 /// Whether a tuple could be had for a flow's replies.
 enum Claim {
     Had,
-    /// Another flow has it.
+    /// Another flow has it, or a socket of the node.
     Taken,
     Full,
 }
@@ -42,6 +42,9 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
             Claim::Full => return Err(Outcome::FlowTableFull),
             Claim::Taken => {}
         }
+    }
+    if work.headers.protocol() == Protocol::SCTP {
+        return Err(Outcome::SctpPortChange);
     }
     for attempt in 0..TRIES {
         let port = port(tables, work, attempt);
@@ -72,7 +75,17 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Claim
     if held_by_finished(tables, work) {
         forget(tables, &work.reply_key);
     }
+    if is_nodes_own(tables, work) {
+        return Claim::Taken;
+    }
     put_reply(tables, work)
+}
+
+/// Whether the reply would be the node's own, were it not this flow's. Only replies to the node's own
+/// address can be, those of masqueraded flows: they are met at ingress.
+#[inline(never)]
+fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
+    work.reply_key.hook() == Hook::Ingress && tables.has_socket(&work.reply_key)
 }
 
 /// Works out the reply's tuple, and whether a flow that is over has it.

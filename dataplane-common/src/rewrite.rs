@@ -9,6 +9,7 @@ use crate::family::Family;
 use crate::flow::{FlowValue, Hook};
 use crate::headers::{Headers, Protocol};
 use crate::packet::{Fault, Field, Packet};
+use crate::wire::Port;
 
 /// Writes `value` to the packet: the destination at ingress, the source at egress (rule 1).
 #[inline(always)]
@@ -26,37 +27,44 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
         Hook::Ingress => (value.peer_port, value.port),
         Hook::Egress => (value.port, value.peer_port),
     };
-    let field = Field {
-        offset: headers.checksum_offset(),
-        pseudo_header: true,
-        zero_means_none: headers.protocol() == Protocol::UDP,
-        ipv6: F::IS_V6,
-    };
     let sum = address_difference::<F>(old_addr, &value.addr);
-    packet.adjust_checksum(field, sum)?;
-    if (sport, dport) != (key.sport, key.dport) {
-        let ports = Checksum::default()
-            .sub16(key.sport.bytes())
-            .sub16(key.dport.bytes())
-            .add16(sport.bytes())
-            .add16(dport.bytes());
-        packet.adjust_checksum(
-            Field {
-                pseudo_header: false,
-                ..field
-            },
-            ports,
-        )?;
-        packet.store_far(layout.l4, [sport, dport])?;
+    // SCTP's checksum covers no address, and its ports are never others (see sctp.rs).
+    let has_checksum = headers.protocol() != Protocol::SCTP;
+    if has_checksum {
+        let field = Field {
+            offset: headers.checksum_offset(),
+            pseudo_header: true,
+            zero_means_none: headers.protocol() == Protocol::UDP,
+            ipv6: F::IS_V6,
+        };
+        packet.adjust_checksum(field, sum)?;
+        if (sport, dport) != (key.sport, key.dport) {
+            packet.adjust_checksum(
+                Field {
+                    pseudo_header: false,
+                    ..field
+                },
+                ports_difference((key.sport, key.dport), (sport, dport)),
+            )?;
+            packet.store_far(layout.l4, [sport, dport])?;
+        }
     }
-    match hook {
-        Hook::Ingress => F::set_destination(packet, value.addr, sum),
-        Hook::Egress => F::set_source(packet, value.addr, sum),
-    }
+    F::set_address(packet, hook, value.addr, sum, has_checksum)
 }
 
+/// What other ports change in a sum over them.
 #[inline(always)]
-fn address_difference<F: Family>(old: &F::Addr, new: &F::Addr) -> Checksum {
+pub(crate) fn ports_difference(old: (Port, Port), new: (Port, Port)) -> Checksum {
+    Checksum::default()
+        .sub16(old.0.bytes())
+        .sub16(old.1.bytes())
+        .add16(new.0.bytes())
+        .add16(new.1.bytes())
+}
+
+/// What another address changes in a sum over it.
+#[inline(always)]
+pub(crate) fn address_difference<F: Family>(old: &F::Addr, new: &F::Addr) -> Checksum {
     let mut sum = Checksum::default();
     for word in F::words(old).iter().take(F::WORDS) {
         sum = sum.minus(*word);

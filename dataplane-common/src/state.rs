@@ -75,7 +75,7 @@ impl State {
         Self(self.0 & Self::EVENTS.0)
     }
 
-    /// The TCP connection is over: a new SYN on this tuple is a new connection.
+    /// The connection is over: a new SYN on this tuple is a new connection.
     #[inline(always)]
     pub const fn is_closed(self) -> bool {
         self.has(Self::CLOSED_BOTH) || self.has(Self::RESET)
@@ -83,12 +83,12 @@ impl State {
 
     /// Ticks without a packet after which the flow is over.
     ///
-    /// TCP's are netfilter's with kube-proxy's changes (behaviour.md 1.7): established 24 h, half
+    /// TCP's, which are SCTP's too, are netfilter's with kube-proxy's changes (behaviour.md 1.7): established 24 h, half
     /// closed 1 h. A RST only shortens the wait, so that a spurious or forged one cuts nothing: the
     /// connection's next segment keeps the flow alive.
     #[inline(always)]
     pub const fn timeout(self, protocol: Protocol) -> u32 {
-        if protocol.0 != Protocol::TCP.0 {
+        if !protocol.has_connections() {
             return if self.has(Self::REPLIED) { UDP_STREAM } else { UDP };
         }
         if self.has(Self::RESET) {
@@ -106,7 +106,7 @@ impl State {
 }
 
 /// Seconds as ticks, rounded up.
-const fn ticks(seconds: u32) -> u32 {
+pub(crate) const fn ticks(seconds: u32) -> u32 {
     ((seconds as u64 * 1_000_000_000) >> 30) as u32 + 1
 }
 

@@ -4,15 +4,19 @@
 //! Rule 1: ingress rewrites the destination, egress rewrites the source. Between the two the host's
 //! own stack routes, and sees one flow from client to backend.
 
+use crate::device::Config;
 use crate::established::{Why, established};
 use crate::family::Family;
 use crate::flow::Hook;
-use crate::headers::Parsed;
+use crate::fragment;
+use crate::headers::{Parsed, Part, Protocol};
+use crate::icmp;
 use crate::new_flow::new_flow;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::service::AddressFlags;
 use crate::tables::Tables;
+use crate::work::Work;
 
 /// A packet that comes in by a device, before it is routed.
 #[inline(always)]
@@ -22,21 +26,28 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
     };
     match work.headers.parse(packet, Hook::Ingress) {
         Parsed::Whole => {}
-        Parsed::Fragment => return unless_vip(tables, &work.headers.key.dst, Outcome::FragmentDropped),
-        Parsed::OtherProtocol => return unless_vip(tables, &work.headers.key.dst, Outcome::UnknownProtocol),
+        Parsed::Fragment => return later_part(packet, tables, work),
+        Parsed::OtherProtocol => return other_protocol(packet, tables, work),
         Parsed::Malformed => return Outcome::Malformed,
     }
     let why = match tables.flow(&work.headers.key) {
-        None => Why::First,
+        None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
-            Ok(outcome) => return outcome,
-            Err(why) => why,
+            Ok(outcome) => Err(outcome),
+            Err(why) => Ok(why),
         },
     };
-    match new_flow(packet, tables, work, why == Why::Contested) {
-        Outcome::NewFlow => why.outcome(),
-        outcome => outcome,
+    let outcome = match why {
+        Err(outcome) => outcome,
+        Ok(why) => match new_flow(packet, tables, work, why == Why::Contested) {
+            Outcome::NewFlow => why.outcome(),
+            outcome => outcome,
+        },
+    };
+    if work.headers.part == Part::First {
+        fragment::remember(tables, work, outcome);
     }
+    outcome
 }
 
 /// A packet that goes out by a device, after it was routed.
@@ -47,22 +58,65 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
     };
     match work.headers.parse(packet, Hook::Egress) {
         Parsed::Whole => {}
-        Parsed::Fragment | Parsed::OtherProtocol => return Outcome::NotOurs,
+        Parsed::Fragment => return fragment::follow(packet, tables, work).unwrap_or(Outcome::NotOurs),
+        Parsed::OtherProtocol => return icmp::error(packet, tables, work),
         Parsed::Malformed => return Outcome::Malformed,
     }
-    match tables.flow(&work.headers.key) {
+    let outcome = match tables.flow(&work.headers.key) {
         None => Outcome::NotOurs,
         // A flow that is over claims nothing: the packet is somebody else's.
         Some(entry) => established(packet, tables, work, entry).unwrap_or(Outcome::NotOurs),
+    };
+    if work.headers.part == Part::First {
+        fragment::remember(tables, work, outcome);
+    }
+    outcome
+}
+
+/// A later part of a fragmented packet, at ingress.
+#[inline(never)]
+fn later_part<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T, work: &mut Work<F>) -> Outcome {
+    match fragment::follow(packet, tables, work) {
+        Some(outcome) => outcome,
+        None => {
+            // Of IPv6 only the first part tells the protocol.
+            let taken_over = F::IS_V6 || work.headers.protocol() != Protocol::UDP;
+            unless_vip(tables, work, taken_over, Outcome::FragmentDropped)
+        }
     }
 }
 
-/// `NotOurs`, or `otherwise` for a packet to a VIP that the node does not own itself.
+/// Neither TCP, UDP nor SCTP, at ingress.
+#[inline(never)]
+fn other_protocol<F: Family, P: Packet, T: Tables<F>>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work<F>,
+) -> Outcome {
+    match icmp::error(packet, tables, work) {
+        Outcome::NotOurs => {
+            let taken_over = icmp::is_error(packet, &work.headers);
+            unless_vip(tables, work, taken_over, Outcome::UnknownProtocol)
+        }
+        outcome => outcome,
+    }
+}
+
+/// `NotOurs`, or `otherwise` for a packet to a VIP that the node does not own itself. `taken_over`: it may
+/// be part of, or about, a connection that is kube-proxy's still.
 #[inline(always)]
-fn unless_vip<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr, otherwise: Outcome) -> Outcome {
-    let flags = tables.address(addr).unwrap_or_default();
-    match flags.has(AddressFlags::VIP) && !flags.has(AddressFlags::NODE) {
-        true => otherwise,
-        false => Outcome::NotOurs,
+fn unless_vip<F: Family, T: Tables<F>>(
+    tables: &T,
+    work: &Work<F>,
+    taken_over: bool,
+    otherwise: Outcome,
+) -> Outcome {
+    let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+    if !flags.has(AddressFlags::VIP) || flags.has(AddressFlags::NODE) {
+        Outcome::NotOurs
+    } else if taken_over && tables.config().flags & Config::TAKE_OVER != 0 {
+        Outcome::TakenOver
+    } else {
+        otherwise
     }
 }

@@ -4,6 +4,7 @@
 use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::fragment::{FragmentKey, FragmentValue};
 use crate::service::{AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, SetRef};
 use crate::state::Tick;
 use crate::work::Work;
@@ -39,6 +40,19 @@ pub trait Tables<F: Family> {
 
     /// Takes a flow's entry away, if it is there.
     fn remove_flow(&self, key: &FlowKey<F>);
+
+    /// What became of the first part of a fragmented packet.
+    fn fragment(&self, key: &FragmentKey<F>) -> Option<FragmentValue<F>>;
+
+    /// Remembers what became of the first part of a fragmented packet. That there is no room for it is no
+    /// error: others make room.
+    fn put_fragment(&self, key: &FragmentKey<F>, value: &FragmentValue<F>);
+
+    /// Forgets it, if it is there.
+    fn remove_fragment(&self, key: &FragmentKey<F>);
+
+    /// Whether a socket of the node itself would get the packet with this tuple.
+    fn has_socket(&self, key: &FlowKey<F>) -> bool;
 
     /// What is known of an address.
     fn address(&self, addr: &F::Addr) -> Option<AddressFlags>;

@@ -4,6 +4,7 @@
 use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
+use crate::fragment::{FragmentKey, FragmentValue};
 use crate::reject::TokenBucket;
 use crate::service::{
     AddressFlags, Backend, FrontendKey, FrontendValue, ServiceName, ServiceTraffic, SetKey,
@@ -40,3 +41,7 @@ unsafe impl<F: Family> aya::Pod for FlowValue<F> {}
 unsafe impl<F: Family> aya::Pod for FrontendKey<F> {}
 // SAFETY: as above.
 unsafe impl<F: Family> aya::Pod for Backend<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for FragmentKey<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for FragmentValue<F> {}

@@ -7,6 +7,7 @@
 
 use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
+use crate::fragment::FragmentKey;
 use crate::headers::Headers;
 
 /// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
@@ -22,6 +23,9 @@ pub struct Work<F: Family> {
     pub(crate) reply: FlowValue<F>,
     /// Not under the client's own port, which another connection to that backend has: 0 or 1.
     pub(crate) contested: u32,
+    /// What an ICMP error quotes.
+    pub(crate) quoted: Headers<F>,
+    pub(crate) fragment: FragmentKey<F>,
 }
 
 impl<F: Family> Work<F> {
@@ -36,6 +40,8 @@ impl<F: Family> Work<F> {
             reply_key: headers.key,
             reply: value,
             contested: 0,
+            quoted: headers,
+            fragment: FragmentKey::of(&headers),
         }
     }
 

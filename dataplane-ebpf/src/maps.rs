@@ -5,13 +5,15 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Backend, Config, Device, Family, FlowKey, FlowValue, FrontendKey, FrontendValue, Outcome,
-    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
+    AddressFlags, Backend, Config, Device, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
+    FrontendKey, FrontendValue, Outcome, ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6,
+    Work,
 };
 
 /// A family whose flows and Services are kept in maps of this object.
 pub(crate) trait Stored: Family {
     fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>>;
+    fn fragments() -> &'static LruHashMap<FragmentKey<Self>, FragmentValue<Self>>;
     fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;
     fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue>;
     fn backends() -> &'static Array<Backend<Self>>;
@@ -19,10 +21,15 @@ pub(crate) trait Stored: Family {
 }
 
 macro_rules! stored {
-    ($family:ty, $flows:ident = $flows_name:literal, $addresses:ident = $addresses_name:literal,
+    ($family:ty, $flows:ident = $flows_name:literal, $fragments:ident = $fragments_name:literal,
+     $addresses:ident = $addresses_name:literal,
      $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal, $work:ident = $work_name:literal) => {
         #[map(name = $flows_name)]
         static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(262_144, 0);
+        /// A packet's parts follow each other at once: of 10 Gbit/s of fragments, this holds a tenth of a second.
+        #[map(name = $fragments_name)]
+        static $fragments: LruHashMap<FragmentKey<$family>, FragmentValue<$family>> =
+            LruHashMap::pinned(16_384, 0);
         #[map(name = $addresses_name)]
         static $addresses: HashMap<<$family as Family>::Addr, AddressFlags> =
             HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
@@ -40,6 +47,11 @@ macro_rules! stored {
             #[inline(always)]
             fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>> {
                 &$flows
+            }
+
+            #[inline(always)]
+            fn fragments() -> &'static LruHashMap<FragmentKey<Self>, FragmentValue<Self>> {
+                &$fragments
             }
 
             #[inline(always)]
@@ -68,6 +80,7 @@ macro_rules! stored {
 stored!(
     V4,
     FLOWS4 = "flows4",
+    FRAGMENTS4 = "fragments4",
     ADDRESSES4 = "addresses4",
     FRONTENDS4 = "frontends4",
     BACKENDS4 = "backends4",
@@ -76,6 +89,7 @@ stored!(
 stored!(
     V6,
     FLOWS6 = "flows6",
+    FRAGMENTS6 = "fragments6",
     ADDRESSES6 = "addresses6",
     FRONTENDS6 = "frontends6",
     BACKENDS6 = "backends6",

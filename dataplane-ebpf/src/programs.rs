@@ -12,7 +12,7 @@ use crate::maps::{OUTCOMES, Stored};
 use crate::skb::Skb;
 use crate::tables::Maps;
 
-/// Length of an Ethernet header. VLAN tags are beside the packet, not in it.
+/// Length of an Ethernet header. VLAN tags are beside the packet: see `Tag`.
 const ETHERNET: usize = 14;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -40,13 +40,20 @@ pub(crate) fn egress_l3(ctx: TcContext) -> i32 {
 /// The packet's way: steered by family, counted, and its outcome turned into the kernel's action.
 #[inline(always)]
 fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
-    let skb = Skb::<L3>::new(ctx.as_ptr().cast()).linear();
+    let skb = Skb::<L3>::new(ctx.as_ptr().cast());
+    let tag = skb.untag();
+    let skb = skb.linear();
     let outcome = match (skb.ethertype(), hook) {
         (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb),
         (ETHERTYPE_IPV4, Hook::Egress) => egress_of::<V4, L3>(skb),
         (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb),
         (ETHERTYPE_IPV6, Hook::Egress) => egress_of::<V6, L3>(skb),
         _ => Outcome::NotIp,
+    };
+    let outcome = if skb.retag(tag) {
+        outcome
+    } else {
+        Outcome::RewriteFailed
     };
     count(hook, outcome);
     match outcome.verdict() {
@@ -60,13 +67,13 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
 /// A frame for each family: together they would not fit the stack.
 #[inline(never)]
 fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.ifindex()));
+    let (mut packet, tables) = (skb, Maps::new(skb.raw()));
     dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
 }
 
 #[inline(never)]
 fn egress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.ifindex()));
+    let (mut packet, tables) = (skb, Maps::new(skb.raw()));
     dataplane_common::egress::<F, _, _>(&mut packet, &tables)
 }
 

@@ -4,11 +4,12 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
+    bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
 };
 use aya_ebpf::helpers::{
     bpf_csum_diff, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes,
-    bpf_skb_pull_data, bpf_skb_store_bytes,
+    bpf_skb_pull_data, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_skb_vlan_push,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
@@ -29,10 +30,35 @@ static SCRATCH: PerCpuArray<[u64; <Skb<0> as Packet>::MAX_SUM / 8]> = PerCpuArra
 #[derive(Clone, Copy)]
 pub(crate) struct Skb<const L3: usize>(*mut __sk_buff);
 
+/// The VLAN tag taken off a packet: its protocol as it lies in memory, and above it the tag itself; the protocol of
+/// a packet that had none.
+///
+/// A card or the kernel takes the outermost tag off before any program runs, and keeps it beside the packet. In the
+/// packet there are only further ones (QinQ, before the device of the outer tag is passed) and those
+/// that a pod sent in a bridged frame. So this is rare, costs two moves of twelve bytes, and other packets two
+/// comparisons; to have the headers at other offsets would be a second and third copy of all programs.
+#[derive(Clone, Copy)]
+pub(crate) struct Tag(u32);
+
+impl Tag {
+    const VLAN: u16 = 0x8100_u16.to_be();
+    const SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
+
+    #[inline(always)]
+    fn is_vlan(self) -> bool {
+        self.0 as u16 == Self::VLAN || self.0 as u16 == Self::SERVICE_VLAN
+    }
+}
+
 impl<const L3: usize> Skb<L3> {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
         Self(skb)
+    }
+
+    #[inline(always)]
+    pub(crate) fn raw(self) -> *mut __sk_buff {
+        self.0
     }
 
     #[inline(always)]
@@ -63,6 +89,50 @@ impl<const L3: usize> Skb<L3> {
         self.get().ifindex
     }
 
+    /// Takes the outermost VLAN tag off, if there is one among the packet's own bytes, where the headers would else
+    /// be elsewhere. One that remains (two are common) is then beside the packet. See [`Tag`].
+    #[inline(always)]
+    pub(crate) fn untag(self) -> Tag {
+        let tag = Tag(self.get().protocol);
+        if L3 != 0 && tag.is_vlan() {
+            Tag(self.pop())
+        } else {
+            tag
+        }
+    }
+
+    /// The tag that was taken off; 0 if that failed.
+    #[inline(never)]
+    fn pop(self) -> u32 {
+        let skb = self.get();
+        // Volatile, or the compiler would choose between places in the context, and then read; the verifier lets
+        // the context be read at constant places only.
+        // SAFETY: fields of the program's own context.
+        let (protocol, beside) = unsafe {
+            (
+                (&raw const skb.vlan_proto).read_volatile(),
+                (&raw const skb.vlan_tci).read_volatile(),
+            )
+        };
+        let tag = if skb.vlan_present != 0 {
+            protocol & 0xffff | beside << 16
+        } else {
+            let tci = self.load_far::<[u8; 2]>(L3).unwrap_or_default();
+            skb.protocol & 0xffff | (u16::from_be_bytes(tci) as u32) << 16
+        };
+        // SAFETY: a helper on the program's own context.
+        let popped = unsafe { bpf_skb_vlan_pop(self.0) } == 0;
+        // Blurred, so that the verifier goes on as from a packet without a tag, and not once more.
+        self.blur(if popped { tag } else { 0 } as usize) as u32
+    }
+
+    /// Puts the tag back that `untag` took off. Whether that went well.
+    #[inline(always)]
+    pub(crate) fn retag(self, tag: Tag) -> bool {
+        // SAFETY: a helper on the program's own context.
+        !tag.is_vlan() || unsafe { bpf_skb_vlan_push(self.0, tag.0 as u16, (tag.0 >> 16) as u16) } == 0
+    }
+
     /// The packet's bytes at `offset`, if they lie in its first, directly readable part.
     ///
     /// They are at any address, and yet accessed as if aligned, because otherwise the compiler
@@ -78,6 +148,23 @@ impl<const L3: usize> Skb<L3> {
         } else {
             Some(start as *mut T)
         }
+    }
+}
+
+impl<const L3: usize> Skb<L3> {
+    #[inline(always)]
+    fn write<T: Wire>(&mut self, offset: usize, value: T, flags: u64) -> Result<(), Fault> {
+        // SAFETY: the helper reads exactly the bytes of `value`.
+        let result = unsafe {
+            bpf_skb_store_bytes(
+                self.0,
+                offset as u32,
+                (&raw const value).cast(),
+                size_of::<T>() as u32,
+                flags,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(Fault) }
     }
 }
 
@@ -129,18 +216,13 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
+    fn store_unbalanced<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
+        self.write(offset, value, BPF_F_RECOMPUTE_CSUM as u64)
+    }
+
+    #[inline(always)]
     fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
-        // SAFETY: the helper reads exactly the bytes of `value`.
-        let result = unsafe {
-            bpf_skb_store_bytes(
-                self.0,
-                offset as u32,
-                (&raw const value).cast(),
-                size_of::<T>() as u32,
-                0,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(Fault) }
+        self.write(offset, value, 0)
     }
 
     #[inline(always)]

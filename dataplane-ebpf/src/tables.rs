@@ -3,11 +3,12 @@
 
 use core::ptr::NonNull;
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::helpers::{bpf_ktime_get_coarse_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
 use dataplane_common::{
-    AddressFlags, Backend, BackendId, Config, Device, Direction, Entry, FlowKey, FlowValue, FrontendKey,
-    FrontendValue, Insert, InsertError, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
+    AddressFlags, Backend, BackendId, Config, Device, Direction, Entry, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, FrontendKey, FrontendValue, Insert, InsertError, Protocol, SET_CHUNK, ServiceId, SetKey,
+    SetRef, Tables, Tick, Work,
 };
 
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
@@ -17,16 +18,19 @@ const EXISTS: i32 = -17;
 
 /// The maps, for the packet that is being handled.
 pub(crate) struct Maps {
-    ifindex: u32,
+    skb: *mut __sk_buff,
 }
 
 impl Maps {
-    /// For a packet of the device with this index.
+    /// For this packet.
     #[inline(always)]
-    pub(crate) fn new(ifindex: u32) -> Self {
-        Self { ifindex }
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
     }
 }
+
+/// This packet's network namespace, for socket lookups.
+const OWN_NETNS: u64 = u64::MAX;
 
 /// The coarse clock: that of the last timer tick (1 to 10 ms ago), read without touching hardware.
 #[inline(always)]
@@ -68,6 +72,43 @@ impl<F: Stored> Tables<F> for Maps {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey<F>) -> Option<FragmentValue<F>> {
+        // SAFETY: read at once. Should the entry be another packet's by now, so is its tuple's hash and
+        // all that was evicted with it: a part goes astray, as it would without an entry.
+        unsafe { F::fragments().get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn put_fragment(&self, key: &FragmentKey<F>, value: &FragmentValue<F>) {
+        let _ = F::fragments().insert(key, value, BPF_ANY as u64);
+    }
+
+    #[inline(always)]
+    fn remove_fragment(&self, key: &FragmentKey<F>) {
+        let _ = F::fragments().remove(key);
+    }
+
+    #[inline(always)]
+    fn has_socket(&self, key: &FlowKey<F>) -> bool {
+        // A flow's key begins as the kernel's socket tuple does: addresses, then ports.
+        let (tuple, size) = ((&raw const *key).cast_mut().cast(), 2 * size_of::<F::Addr>() + 4);
+        // SAFETY: the helpers read `size` bytes of the key, which has as many; a socket found is given back.
+        unsafe {
+            let socket = match Protocol(key.protocol) {
+                Protocol::TCP => bpf_skc_lookup_tcp(self.skb.cast(), tuple, size as u32, OWN_NETNS, 0),
+                Protocol::UDP => bpf_sk_lookup_udp(self.skb.cast(), tuple, size as u32, OWN_NETNS, 0),
+                // There is no such helper for SCTP.
+                _ => return false,
+            };
+            if socket.is_null() {
+                return false;
+            }
+            bpf_sk_release(socket.cast());
+        }
+        true
+    }
+
+    #[inline(always)]
     fn address(&self, addr: &F::Addr) -> Option<AddressFlags> {
         // SAFETY: read at once; the map is not preallocated, so the value is not reused under us.
         unsafe { F::addresses().get(addr) }.copied()
@@ -99,7 +140,7 @@ impl<F: Stored> Tables<F> for Maps {
     #[inline(always)]
     fn device(&self) -> Option<Device> {
         // SAFETY: as above.
-        unsafe { DEVICES.get(self.ifindex) }.copied()
+        unsafe { DEVICES.get((*self.skb).ifindex) }.copied()
     }
 
     #[inline(always)]

@@ -4,7 +4,8 @@
 use super::{Family, V4};
 use crate::checksum::Checksum;
 use crate::device::Device;
-use crate::headers::{Headers, Layout, Parsed};
+use crate::flow::Hook;
+use crate::headers::{Headers, Layout, Parsed, Part, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
 use crate::wire::{Addr4, Wire};
@@ -32,6 +33,7 @@ const SOURCE: usize = 12;
 const DESTINATION: usize = 16;
 /// "More fragments" and the fragment offset; "don't fragment" and the reserved bit do not count.
 const FRAGMENT_MASK: u16 = 0x3fff;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
 const ICMP: u8 = 1;
 /// Type 3 "destination unreachable", code 3 "port unreachable".
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
@@ -43,6 +45,7 @@ impl Family for V4 {
     const UNREACHABLE_HEADERS: usize = size_of::<Header>() + ICMP_HEADER;
     const IS_V6: bool = false;
     const HEADER: usize = size_of::<Header>();
+    const ICMP: Protocol = Protocol(ICMP);
 
     #[inline(always)]
     fn words(addr: &Addr4) -> [u32; 4] {
@@ -73,20 +76,69 @@ impl Family for V4 {
         };
         headers.layout = Layout { l4, end };
         (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
-        match u16::from_be_bytes(header.fragment) & FRAGMENT_MASK {
+        let fragment = u16::from_be_bytes(header.fragment) & FRAGMENT_MASK;
+        if fragment == 0 {
+            return Parsed::Whole;
+        }
+        headers.fragment = u16::from_ne_bytes(header.id) as u32;
+        if fragment & FRAGMENT_OFFSET == 0 {
+            headers.part = Part::First;
+            return Parsed::Whole;
+        }
+        headers.part = Part::Later;
+        Parsed::Fragment
+    }
+
+    #[inline(always)]
+    fn parse_quoted<P: Packet>(packet: &P, at: usize, headers: &mut Headers<Self>) -> Parsed {
+        let Some(header) = packet.load_far::<Header>(at) else {
+            return Parsed::Malformed;
+        };
+        let header_length = ((header.version_ihl & 0xf) as usize) << 2;
+        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() {
+            return Parsed::Malformed;
+        }
+        headers.layout.l4 = at + header_length;
+        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
+        match u16::from_be_bytes(header.fragment) & FRAGMENT_OFFSET {
             0 => Parsed::Whole,
             _ => Parsed::Fragment,
         }
     }
 
     #[inline(always)]
-    fn set_source<P: Packet>(packet: &mut P, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-        set_address(packet, SOURCE, addr, sum)
+    fn is_error(kind: u8) -> bool {
+        // Destination unreachable, source quench, time exceeded, parameter problem. Not redirect (5): a
+        // router tells its neighbour of a better neighbour, which is theirs alone, whatever is quoted.
+        matches!(kind, 3 | 4 | 11 | 12)
     }
 
     #[inline(always)]
-    fn set_destination<P: Packet>(packet: &mut P, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-        set_address(packet, DESTINATION, addr, sum)
+    fn write_quoted<P: Packet>(
+        packet: &mut P,
+        at: usize,
+        end: Hook,
+        addr: Addr4,
+        sum: Checksum,
+    ) -> Result<Checksum, Fault> {
+        let old: [u8; 2] = packet.load_far(at + CHECKSUM).ok_or(Fault)?;
+        let new = sum.update(old);
+        packet.store_far(at + CHECKSUM, new)?;
+        packet.store_far(at + address_of(end), addr)?;
+        Ok(sum.sub16(old).add16(new))
+    }
+
+    #[inline(always)]
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        hook: Hook,
+        addr: Addr4,
+        sum: Checksum,
+        _: bool,
+    ) -> Result<(), Fault> {
+        let checksum: [u8; 2] = packet.load(P::L3 + CHECKSUM).ok_or(Fault)?;
+        packet.store(P::L3 + CHECKSUM, sum.update(checksum))?;
+        packet.store(P::L3 + address_of(hook), addr)
     }
 
     #[inline(always)]
@@ -125,11 +177,13 @@ impl Family for V4 {
     }
 }
 
+/// Where the address is that a hook writes.
 #[inline(always)]
-fn set_address<P: Packet>(packet: &mut P, at: usize, addr: Addr4, sum: Checksum) -> Result<(), Fault> {
-    let checksum: [u8; 2] = packet.load(P::L3 + CHECKSUM).ok_or(Fault)?;
-    packet.store(P::L3 + CHECKSUM, sum.update(checksum))?;
-    packet.store(P::L3 + at, addr)
+fn address_of(hook: Hook) -> usize {
+    match hook {
+        Hook::Ingress => DESTINATION,
+        Hook::Egress => SOURCE,
+    }
 }
 
 #[inline(always)]

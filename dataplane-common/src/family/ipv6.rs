@@ -4,7 +4,8 @@
 use super::{Family, V6};
 use crate::checksum::Checksum;
 use crate::device::Device;
-use crate::headers::{Headers, Layout, Parsed, Protocol};
+use crate::flow::Hook;
+use crate::headers::{Headers, Layout, Parsed, Part, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
 use crate::wire::{Addr6, Wire};
@@ -29,6 +30,9 @@ const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
+/// In a fragment header's third and fourth byte.
+const FRAGMENT_OFFSET: u16 = 0xfff8;
+const RESERVED: u16 = 0x6;
 const ICMPV6: u8 = 58;
 /// Extension headers walked before a packet is passed as malformed. RFC 8200 section 4.1 names
 /// five that may stand before the transport header of an unencrypted packet.
@@ -43,6 +47,7 @@ impl Family for V6 {
     const UNREACHABLE_HEADERS: usize = size_of::<Header>() + ICMP_HEADER;
     const IS_V6: bool = true;
     const HEADER: usize = size_of::<Header>();
+    const ICMP: Protocol = Protocol(ICMPV6);
 
     #[inline(always)]
     fn words(addr: &Addr6) -> [u32; 4] {
@@ -79,13 +84,52 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn set_source<P: Packet>(packet: &mut P, addr: Addr6, _: Checksum) -> Result<(), Fault> {
-        packet.store(P::L3 + SOURCE, addr)
+    fn parse_quoted<P: Packet>(packet: &P, at: usize, headers: &mut Headers<Self>) -> Parsed {
+        let Some(header) = packet.load_far::<Header>(at) else {
+            return Parsed::Malformed;
+        };
+        let [version_class, ..] = header.version_class_flow;
+        if version_class >> 4 != 6 {
+            return Parsed::Malformed;
+        }
+        headers.layout.l4 = at + size_of::<Header>();
+        (headers.key.src, headers.key.dst, headers.key.protocol) =
+            (header.src, header.dst, header.next_header);
+        walk_extensions(packet, headers)
     }
 
     #[inline(always)]
-    fn set_destination<P: Packet>(packet: &mut P, addr: Addr6, _: Checksum) -> Result<(), Fault> {
-        packet.store(P::L3 + DESTINATION, addr)
+    fn is_error(kind: u8) -> bool {
+        // Destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443).
+        matches!(kind, 1..=4)
+    }
+
+    #[inline(always)]
+    fn write_quoted<P: Packet>(
+        packet: &mut P,
+        at: usize,
+        end: Hook,
+        addr: Addr6,
+        sum: Checksum,
+    ) -> Result<Checksum, Fault> {
+        packet.store_far(at + address_of(end), addr)?;
+        Ok(sum)
+    }
+
+    #[inline(always)]
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        hook: Hook,
+        addr: Addr6,
+        _: Checksum,
+        balanced: bool,
+    ) -> Result<(), Fault> {
+        let at = P::L3 + address_of(hook);
+        if balanced {
+            packet.store(at, addr)
+        } else {
+            packet.store_unbalanced(at, addr)
+        }
     }
 
     #[inline(always)]
@@ -128,6 +172,15 @@ impl Family for V6 {
     }
 }
 
+/// Where the address is that a hook writes.
+#[inline(always)]
+fn address_of(hook: Hook) -> usize {
+    match hook {
+        Hook::Ingress => DESTINATION,
+        Hook::Egress => SOURCE,
+    }
+}
+
 /// Goes on to the transport header behind extension headers, if there are any.
 #[inline(never)]
 fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
@@ -138,12 +191,19 @@ fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
             (headers.key.protocol, headers.layout.l4) = (next, packet.blur(offset));
             return Parsed::Whole;
         }
-        let Some([following, length, high, low]) = packet.load_far::<[u8; 4]>(offset) else {
+        // Every extension header is 8 bytes long at least.
+        let Some([following, length, high, low, id @ ..]) = packet.load_far::<[u8; 8]>(offset) else {
             return Parsed::Malformed;
         };
+        let place = u16::from_be_bytes([high, low]);
         // An atomic fragment (RFC 6946) is whole: no offset, nothing to follow.
-        if fragment_header && u16::from_be_bytes([high, low]) & !0x6 != 0 {
-            return Parsed::Fragment;
+        if fragment_header && place & !RESERVED != 0 {
+            headers.fragment = u32::from_ne_bytes(id);
+            if place & FRAGMENT_OFFSET != 0 {
+                headers.part = Part::Later;
+                return Parsed::Fragment;
+            }
+            headers.part = Part::First;
         }
         // The length does not count the first 8 bytes; in a fragment header it is reserved.
         offset += if fragment_header {

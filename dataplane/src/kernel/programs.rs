@@ -153,12 +153,7 @@ impl Programs {
 
     /// The program for a hook, loaded.
     fn loaded(&mut self, hook: Hook, ethernet: bool) -> Result<&mut SchedClassifier, LoadError> {
-        let name = match (hook, ethernet) {
-            (Hook::Ingress, true) => "ingress",
-            (Hook::Egress, true) => "egress",
-            (Hook::Ingress, false) => "ingress_l3",
-            (Hook::Egress, false) => "egress_l3",
-        };
+        let name = program_name(hook, ethernet);
         let program = classifier(&mut self.ebpf, name).ok_or(LoadError::Missing { name })?;
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
@@ -169,6 +164,22 @@ impl Programs {
     /// One of the loaded programs, for tests that run it.
     pub fn program(&mut self, name: &str) -> Option<&mut SchedClassifier> {
         classifier(&mut self.ebpf, name)
+    }
+
+    /// How many instructions the verifier has gone through in each program. It gives up after a million.
+    pub fn verified(&mut self) -> Result<Vec<(&'static str, u32)>, LoadError> {
+        let mut counts = Vec::new();
+        for ethernet in [true, false] {
+            for hook in Hook::ALL {
+                let name = program_name(hook, ethernet);
+                let program = self.loaded(hook, ethernet)?;
+                let info = program
+                    .info()
+                    .map_err(|source| LoadError::Program { name, source })?;
+                counts.push((name, info.verified_instruction_count().unwrap_or(0)));
+            }
+        }
+        Ok(counts)
     }
 
     /// Attaches both programs to a device. What an earlier agent attached is replaced atomically.
@@ -297,6 +308,15 @@ fn index_of(path: &Path) -> Option<u32> {
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut SchedClassifier> {
     ebpf.program_mut(name)?.try_into().ok()
+}
+
+fn program_name(hook: Hook, ethernet: bool) -> &'static str {
+    match (hook, ethernet) {
+        (Hook::Ingress, true) => "ingress",
+        (Hook::Egress, true) => "egress",
+        (Hook::Ingress, false) => "ingress_l3",
+        (Hook::Egress, false) => "egress_l3",
+    }
 }
 
 fn attach_type(hook: Hook) -> TcAttachType {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FrontendKey, FrontendValue, ServiceName,
-    ServiceTraffic, SetChunk, SetKey, V4, V6,
+    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FragmentKey, FragmentValue, FrontendKey,
+    FrontendValue, ServiceName, ServiceTraffic, SetChunk, SetKey, V4, V6,
 };
 
 use super::family::HostFamily;
@@ -21,6 +21,7 @@ where
     F::Addr: Pod,
 {
     pub flows: HashMap<MapData, FlowKey<F>, FlowValue<F>>,
+    pub fragments: HashMap<MapData, FragmentKey<F>, FragmentValue<F>>,
     pub addresses: HashMap<MapData, F::Addr, AddressFlags>,
     pub frontends: HashMap<MapData, FrontendKey<F>, FrontendValue>,
     pub backends: Array<MapData, Backend<F>>,
@@ -71,6 +72,7 @@ where
         let name = |stem: &str| format!("{stem}{}", F::SUFFIX);
         Ok(Self {
             flows: open(pins, &name("flows"))?,
+            fragments: open(pins, &name("fragments"))?,
             addresses: open(pins, &name("addresses"))?,
             frontends: open(pins, &name("frontends"))?,
             backends: open(pins, &name("backends"))?,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table's first machine: the decisions as built for the host.
 
+use std::net::SocketAddr;
+
 use dataplane::kernel::HostFamily;
 use dataplane::kernel::convert::{to_backend, to_flags, to_frontend, to_key};
+use dataplane::model::Protocol;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostTables};
-use dataplane_common::{Config, Device, DeviceKind, Outcome, V4, V6};
+use dataplane_common::{Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6};
 
 use crate::cases::Machine;
 use crate::world::{At, Names, World};
@@ -37,18 +40,67 @@ impl Machine for Host {
     }
 
     fn run(&mut self, at: At, packet: &[u8]) -> (Outcome, Vec<u8>) {
-        let mut packet = HostPacket(packet.to_vec());
+        let (mut packet, inner) = untagged(packet);
         let outcome = match packet.0.get(12..14) {
             Some([0x08, 0x00]) => steer(&mut self.v4, at, &mut packet),
             Some([0x86, 0xdd]) => steer(&mut self.v6, at, &mut packet),
             _ => Outcome::NotIp,
         };
+        if let Some(tag) = inner {
+            packet.0.splice(12..12, tag);
+        }
         (outcome, packet.0)
+    }
+
+    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
+        lose(&self.v4, hook, protocol, src, dst);
+        lose(&self.v6, hook, protocol, src, dst);
     }
 
     fn flows(&mut self) -> usize {
         self.v4.flows().len() + self.v6.flows().len()
     }
+}
+
+/// The frame without VLAN tags, and the inner one of two. The outermost is beside the frame, as the kernel keeps it;
+/// a test run has no place to show it.
+fn untagged(frame: &[u8]) -> (HostPacket, Option<[u8; 4]>) {
+    let mut bytes = frame.to_vec();
+    let is_tagged = |bytes: &[u8]| bytes.len() >= 18 && matches!(bytes[12..14], [0x81, 0x00] | [0x88, 0xa8]);
+    if !is_tagged(&bytes) {
+        return (HostPacket(bytes), None);
+    }
+    bytes.drain(12..16);
+    let inner = is_tagged(&bytes).then(|| [bytes[12], bytes[13], bytes[14], bytes[15]]);
+    if inner.is_some() {
+        bytes.drain(12..16);
+    }
+    (HostPacket(bytes), inner)
+}
+
+fn lose<F: HostFamily>(
+    tables: &HostTables<F>,
+    hook: Hook,
+    protocol: Protocol,
+    src: SocketAddr,
+    dst: SocketAddr,
+) {
+    if let Some(key) = flow_key::<F>(hook, protocol, src, dst) {
+        assert!(tables.flows().contains_key(&key), "no entry {key:?}");
+        Tables::remove_flow(tables, &key);
+    }
+}
+
+/// The key of a flow's entry, if it is of this family.
+pub fn flow_key<F: HostFamily>(
+    hook: Hook,
+    protocol: Protocol,
+    src: SocketAddr,
+    dst: SocketAddr,
+) -> Option<FlowKey<F>> {
+    let end = |addr: SocketAddr| Some((F::from_ip(addr.ip())?, Port::new(addr.port())));
+    let protocol = common::Protocol(protocol.number());
+    Some(FlowKey::new(hook, protocol, end(src)?, end(dst)?))
 }
 
 fn steer<F: HostFamily>(tables: &mut HostTables<F>, at: At, packet: &mut HostPacket) -> Outcome {
@@ -77,10 +129,11 @@ pub fn device(at: At) -> Device {
 /// The node's settings in every case: the same for both machines.
 pub fn config(world: &World) -> Config {
     let flags = if world.take_over { Config::TAKE_OVER } else { 0 };
+    let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));
     Config {
         flags,
-        ports_first: 61_000,
-        ports_count: 4_000,
+        ports_first,
+        ports_count,
         ..Config::default()
     }
 }
@@ -88,6 +141,11 @@ pub fn config(world: &World) -> Config {
 fn fill<F: HostFamily>(tables: &mut HostTables<F>, world: &World) {
     let state = &world.state;
     tables.config = config(world);
+    tables.sockets = world
+        .sockets
+        .iter()
+        .map(|(protocol, port)| (protocol.number(), Port::new(*port)))
+        .collect();
     tables.addresses = state
         .addresses
         .iter()

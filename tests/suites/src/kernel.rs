@@ -2,17 +2,21 @@
 //! The table's second machine: the programs as the verifier let them in, run by BPF_PROG_TEST_RUN.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::programs::TestRun as _;
 use aya::{Pod, TestRunOptions};
 use dataplane::kernel::{Counters, FamilyTables, HostFamily, KernelMaps, Pins, Programs, Sizes, Tables};
+use dataplane::model::Protocol;
 use dataplane::plan::{KernelState, Maps as _, diff};
-use dataplane_common::{Outcome, Tick, Verdict};
+use dataplane_common::{Hook, Outcome, Tick, Verdict};
+use socket2::{Domain, Socket, Type};
 
 use crate::cases::Machine;
-use crate::host::{config, device};
+use crate::host::{config, device, flow_key};
 use crate::world::{At, OutcomeCounts, World};
 
 /// What the kernel returns for each verdict (`TC_ACT_UNSPEC`, `TC_ACT_SHOT`, `TC_ACT_REDIRECT`).
@@ -26,6 +30,7 @@ pub struct Kernel {
     maps: KernelMaps,
     tables: Tables,
     state: KernelState,
+    sockets: Vec<OwnedFd>,
     pins: Pins,
     folder: PathBuf,
 }
@@ -55,6 +60,7 @@ impl Kernel {
             maps,
             tables,
             state: KernelState::default(),
+            sockets: Vec::new(),
             pins,
             folder,
         }
@@ -63,6 +69,13 @@ impl Kernel {
     /// The maps, to fill them past the planner and to read the counters.
     pub fn tables(&mut self) -> &mut Tables {
         &mut self.tables
+    }
+
+    /// How many instructions the verifier has gone through in each program.
+    pub fn verified(&mut self) -> Vec<(&'static str, u32)> {
+        self.programs
+            .verified()
+            .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// Forgets all flows and Services.
@@ -114,6 +127,11 @@ impl Machine for Kernel {
                 .unwrap_or_else(|error| panic!("{op}: {error}"));
         }
         self.state = world.state.clone();
+        self.sockets = world
+            .sockets
+            .iter()
+            .flat_map(|(protocol, port)| listen(*protocol, *port))
+            .collect();
         self.tables.config.set(0, config(world), 0).expect("the config");
     }
 
@@ -146,8 +164,52 @@ impl Machine for Kernel {
         (outcome, out)
     }
 
+    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
+        lose(&mut self.tables.v4, hook, protocol, src, dst);
+        lose(&mut self.tables.v6, hook, protocol, src, dst);
+    }
+
     fn flows(&mut self) -> usize {
         self.tables.v4.flows.keys().count() + self.tables.v6.flows.keys().count()
+    }
+}
+
+/// Sockets of this machine, of either family, on which nothing will ever arrive.
+fn listen(protocol: Protocol, port: u16) -> Vec<OwnedFd> {
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    any.iter()
+        .map(|addr| {
+            let at = SocketAddr::new(*addr, port);
+            let (kind, number) = match protocol {
+                Protocol::Udp => (Type::DGRAM, socket2::Protocol::UDP),
+                Protocol::Tcp | Protocol::Sctp => (Type::STREAM, socket2::Protocol::TCP),
+            };
+            let socket = Socket::new(Domain::for_address(at), kind, Some(number)).expect("a socket");
+            if at.is_ipv6() {
+                socket.set_only_v6(true).expect("a socket of IPv6 alone");
+            }
+            socket
+                .bind(&at.into())
+                .unwrap_or_else(|error| panic!("{at}: {error}"));
+            if kind == Type::STREAM {
+                socket.listen(1).expect("a listening socket");
+            }
+            socket.into()
+        })
+        .collect()
+}
+
+fn lose<F: HostFamily>(
+    tables: &mut FamilyTables<F>,
+    hook: Hook,
+    protocol: Protocol,
+    src: SocketAddr,
+    dst: SocketAddr,
+) where
+    F::Addr: Pod,
+{
+    if let Some(key) = flow_key::<F>(hook, protocol, src, dst) {
+        tables.flows.remove(&key).expect("the flow's entry");
     }
 }
 
@@ -158,6 +220,14 @@ where
     let keys: Vec<_> = tables.flows.keys().map(|key| key.expect("a flow")).collect();
     for key in keys {
         tables.flows.remove(&key).expect("a flow");
+    }
+    let keys: Vec<_> = tables
+        .fragments
+        .keys()
+        .map(|key| key.expect("a fragment"))
+        .collect();
+    for key in keys {
+        tables.fragments.remove(&key).expect("a fragment");
     }
 }
 
@@ -170,6 +240,15 @@ where
     for (key, mut value) in flows {
         value.last_seen = Tick(value.last_seen.0.saturating_sub(ticks));
         tables.flows.insert(key, value, 0).expect("a flow");
+    }
+    let fragments: Vec<_> = tables
+        .fragments
+        .iter()
+        .map(|entry| entry.expect("a fragment"))
+        .collect();
+    for (key, mut value) in fragments {
+        value.seen = Tick(value.seen.0.saturating_sub(ticks));
+        tables.fragments.insert(key, value, 0).expect("a fragment");
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{PacketBuilder, PacketBuilderStep, SlicedPacket, TransportSlice};
 
-/// A TCP or UDP packet, as a case names it.
+/// A TCP, UDP or SCTP packet, as a case names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     pub src: SocketAddr,
@@ -23,6 +23,25 @@ pub enum Transport {
         sequence: u32,
         acknowledgement: u32,
     },
+    /// The first chunk; the tag that the receiver chose, and, in an INIT, the sender's own.
+    Sctp {
+        chunk: Chunk,
+        tag: u32,
+        own: u32,
+    },
+}
+
+/// SCTP's chunks, by their numbers (RFC 9260).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    Data = 0,
+    Init = 1,
+    InitAck = 2,
+    Abort = 6,
+    Shutdown = 7,
+    ShutdownAck = 8,
+    CookieEcho = 10,
+    ShutdownComplete = 14,
 }
 
 /// TCP control bits, by the letters tcpdump prints.
@@ -59,7 +78,26 @@ pub fn tcp(flags: &'static str, src: SocketAddr, dst: SocketAddr) -> Packet {
     }
 }
 
+/// An SCTP packet of one chunk.
+pub fn sctp(chunk: Chunk, (tag, own): (u32, u32), src: SocketAddr, dst: SocketAddr) -> Packet {
+    Packet {
+        src,
+        dst,
+        transport: Transport::Sctp { chunk, tag, own },
+        payload: Vec::new(),
+    }
+}
+
 impl Packet {
+    /// The same with this payload.
+    #[must_use]
+    pub fn carrying(self, payload: &[u8]) -> Self {
+        Self {
+            payload: payload.to_vec(),
+            ..self
+        }
+    }
+
     /// The same with these TCP numbers.
     #[must_use]
     pub fn numbers(mut self, seq: u32, ack: u32) -> Self {
@@ -89,6 +127,9 @@ impl Packet {
         let step = ethernet(self.src.ip(), self.dst.ip());
         let mut bytes = Vec::new();
         let written = match self.transport {
+            Transport::Sctp { chunk, tag, own } => {
+                step.write(&mut bytes, SCTP, &self.sctp_bytes(chunk, tag, own))
+            }
             Transport::Udp => step
                 .udp(self.src.port(), self.dst.port())
                 .write(&mut bytes, &self.payload),
@@ -116,6 +157,23 @@ impl Packet {
         };
         written.expect("a packet in memory");
         bytes
+    }
+
+    /// The checksum is no CRC: nobody in here computes one, and it must come out as it went in.
+    fn sctp_bytes(&self, chunk: Chunk, tag: u32, own: u32) -> Vec<u8> {
+        let value: &[u8] = match chunk {
+            Chunk::Init | Chunk::InitAck => {
+                &[&own.to_be_bytes()[..], &[0, 0, 255, 255, 0, 1, 0, 1, 0, 0, 0, 1]].concat()
+            }
+            _ => &self.payload,
+        };
+        let length = (4 + value.len()) as u16;
+        let [ports, tags] = [
+            [self.src.port(), self.dst.port()].map(u16::to_be_bytes).concat(),
+            tag.to_be_bytes().to_vec(),
+        ];
+        let chunk = [&[chunk as u8, 0][..], &length.to_be_bytes(), value].concat();
+        [ports, tags, vec![0xc3, 0x2c, 0xc3, 0x2c], chunk].concat()
     }
 
     /// The ICMP "port unreachable" that this packet is answered with: back to its sender, in the name
@@ -154,10 +212,11 @@ impl Packet {
     }
 }
 
-const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const TO: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(crate) const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const TO: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const SCTP: etherparse::IpNumber = etherparse::IpNumber(132);
 
-fn ethernet(src: IpAddr, dst: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {
+pub(crate) fn ethernet(src: IpAddr, dst: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {
     let step = PacketBuilder::ethernet2(FROM, TO);
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => step.ipv4(src.octets(), dst.octets(), 63),

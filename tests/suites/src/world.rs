@@ -38,6 +38,11 @@ impl Names {
         SocketAddr::new(self.pick("10.244.1.10", "fd00:10:244:1::10"), port)
     }
 
+    /// A router between the node and everybody else.
+    pub fn router(self) -> IpAddr {
+        self.pick("198.51.100.1", "2001:db8:51::1")
+    }
+
     /// Pods behind the Services, from 1: odd ones run on this node.
     pub fn pod(self, number: u8, port: u16) -> SocketAddr {
         SocketAddr::new(
@@ -73,6 +78,10 @@ pub struct World {
     pub state: KernelState,
     /// The flag of the same name.
     pub take_over: bool,
+    /// The first of the node's ports for rewriting, and how many there are; the usual ones if `None`.
+    pub ports: Option<(u16, u16)>,
+    /// Sockets of the node, at all its addresses.
+    pub sockets: Vec<(Protocol, u16)>,
 }
 
 impl World {
@@ -179,6 +188,20 @@ impl World {
     #[must_use]
     pub fn taking_over(mut self) -> Self {
         self.take_over = true;
+        self
+    }
+
+    /// The ports of the node's range.
+    #[must_use]
+    pub fn ports(mut self, first: u16, count: u16) -> Self {
+        self.ports = Some((first, count));
+        self
+    }
+
+    /// A socket of the node's own that listens on this port.
+    #[must_use]
+    pub fn socket(mut self, protocol: Protocol, port: u16) -> Self {
+        self.sockets.push((protocol, port));
         self
     }
 

@@ -29,6 +29,16 @@ fn every_case_holds_in_the_kernel_and_comes_out_as_on_the_host() {
     }
 }
 
+/// The figures are those of docs/adr/0003.
+#[test]
+#[ignore = "needs root"]
+fn programs_stay_well_within_what_the_verifier_follows() {
+    for (name, instructions) in Kernel::load().verified() {
+        eprintln!("{name}: {instructions} instructions verified");
+        assert!(instructions < 700_000, "{name} comes near the limit of a million");
+    }
+}
+
 /// Each packet's outcome and bytes must be those of the host build. The host's clock stands still and
 /// the kernel's does not: so all begins anew before the shortest-lived flow (10 s) can end.
 #[test]

@@ -6,17 +6,22 @@
 
 use std::net::SocketAddr;
 
-use dataplane::model::Family;
-use dataplane_common::Outcome;
+use dataplane::model::{Family, Protocol};
+use dataplane_common::{Hook, Outcome};
 
 use crate::packet::{Packet, describe};
 use crate::world::{At, Names, World};
 
 mod clusterip;
 mod collisions;
+mod errors;
+mod fragments;
 mod hairpin;
+mod headers;
 mod lifetime;
+mod masquerade;
 mod refused;
+mod sctp;
 mod untouched;
 
 /// One of the two machines.
@@ -27,6 +32,8 @@ pub trait Machine {
     fn age(&mut self, seconds: u64);
     /// Meets a packet: how it ended, and what became of it.
     fn run(&mut self, at: At, packet: &[u8]) -> (Outcome, Vec<u8>);
+    /// Takes away a flow's entry with this tuple, as the kernel does when the table is full.
+    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr);
     /// How many flow entries there are.
     fn flows(&mut self) -> usize;
 }
@@ -47,6 +54,8 @@ pub enum Step {
     },
     /// So many flow entries are in the table.
     Flows(usize),
+    /// The table loses the entry with this tuple.
+    Lose(Hook, Protocol, SocketAddr, SocketAddr),
 }
 
 /// What becomes of a packet.
@@ -66,6 +75,16 @@ pub fn meet(at: At, packet: &Packet, outcome: Outcome, out: Out) -> Step {
     Step::Meet {
         at,
         packet: packet.bytes(),
+        outcome,
+        out,
+    }
+}
+
+/// A frame met, and what shall become of it.
+pub fn raw(at: At, packet: Vec<u8>, outcome: Outcome, out: Out) -> Step {
+    Step::Meet {
+        at,
+        packet,
         outcome,
         out,
     }
@@ -97,8 +116,13 @@ pub fn all(family: Family) -> Vec<Case> {
     [
         clusterip::cases,
         collisions::cases,
+        errors::cases,
+        fragments::cases,
         hairpin::cases,
+        headers::cases,
         lifetime::cases,
+        masquerade::cases,
+        sctp::cases,
         refused::cases,
         untouched::cases,
     ]
@@ -114,6 +138,7 @@ pub fn play(case: &Case, machine: &mut dyn Machine) -> Vec<(Outcome, Vec<u8>)> {
         match step {
             Step::World(world) => machine.set(world),
             Step::Age(seconds) => machine.age(*seconds),
+            Step::Lose(hook, protocol, src, dst) => machine.lose(*hook, *protocol, *src, *dst),
             Step::Flows(expected) => {
                 assert_eq!(
                     machine.flows(),

@@ -4,18 +4,12 @@
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
-use super::{Case, Out, Step, dropped, passes};
+use super::{Case, Out, Step, passes};
 use crate::packet::{Packet, tcp, udp};
 use crate::world::{At, Names, World};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
-    vec![
-        not_ours(n),
-        cut_short(n),
-        not_ip(n),
-        other_protocol(n),
-        fragments(n),
-    ]
+    vec![not_ours(n), cut_short(n), not_ip(n), other_protocol(n)]
 }
 
 fn world(n: Names) -> Step {
@@ -23,13 +17,7 @@ fn world(n: Names) -> Step {
 }
 
 fn raw(at: At, packet: Vec<u8>, outcome: Outcome) -> Step {
-    let out = Out::Packet(packet.clone());
-    Step::Meet {
-        at,
-        packet,
-        outcome,
-        out,
-    }
+    super::raw(at, packet, outcome, Out::Untouched)
 }
 
 fn not_ours(n: Names) -> Case {
@@ -105,7 +93,7 @@ fn other_protocol(n: Names) -> Case {
     let to_pod = udp(n.client(1), n.pod(1, 80));
     let vip = Step::Meet {
         at: At::PodIngress,
-        packet: with_protocol(&to_vip, 132),
+        packet: with_protocol(&to_vip, 253),
         outcome: Outcome::UnknownProtocol,
         out: Out::Dropped,
     };
@@ -114,41 +102,7 @@ fn other_protocol(n: Names) -> Case {
         steps: vec![
             world(n),
             vip,
-            raw(At::PodIngress, with_protocol(&to_pod, 132), Outcome::NotOurs),
-        ],
-    }
-}
-
-fn fragments(n: Names) -> Case {
-    if n.family == Family::V6 {
-        return Case {
-            name: "fragments of IPv6 are made by the lab",
-            steps: Vec::new(),
-        };
-    }
-    let fragment = |packet: &Packet| {
-        let mut bytes = packet.bytes();
-        bytes[20] = 0x20;
-        bytes
-    };
-    let whole = tcp("S", n.client(1), n.vip(1, 80));
-    let first = Step::Meet {
-        at: At::PodIngress,
-        packet: fragment(&udp(n.client(1), n.vip(1, 80))),
-        outcome: Outcome::FragmentDropped,
-        out: Out::Dropped,
-    };
-    Case {
-        name: "a fragment to a VIP is dropped and counted, and passes elsewhere",
-        steps: vec![
-            world(n),
-            first,
-            raw(
-                At::PodIngress,
-                fragment(&udp(n.client(1), n.pod(1, 80))),
-                Outcome::NotOurs,
-            ),
-            dropped(At::PodIngress, &whole, Outcome::NewFlow),
+            raw(At::PodIngress, with_protocol(&to_pod, 253), Outcome::NotOurs),
         ],
     }
 }

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packets in parts.
+
+use std::net::SocketAddr;
+
+use dataplane::model::{Family, Protocol};
+use dataplane_common::Outcome;
+
+use super::{Case, Out, Step, becomes, raw};
+use crate::forge::{atomic, fragments, with_options};
+use crate::packet::{Chunk, Packet, sctp, tcp, udp};
+use crate::world::{At, Names, World};
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        there_and_back(n),
+        masqueraded(n),
+        before_the_first(n),
+        not_ours(n),
+        number_used_again(n),
+        late(n),
+        with_the_flow_gone(n),
+        over_tcp_and_sctp(n),
+        refused(n),
+        taking_over(n),
+        first_too_short(n),
+        behind_options(n),
+        only_one(n),
+    ]
+}
+
+/// Three parts of a datagram, 1,400 bytes at most in each.
+fn parts(packet: &Packet, id: u32) -> Vec<Vec<u8>> {
+    fragments(&packet.bytes(), id, 1400)
+}
+
+fn big(src: SocketAddr, dst: SocketAddr) -> Packet {
+    udp(src, dst).carrying(&[0x5a; 3000])
+}
+
+/// A packet's parts at a hook, and what shall become of them: first part and the others.
+fn meets(
+    at: At,
+    packet: &Packet,
+    id: u32,
+    outcomes: (Outcome, Outcome),
+    (src, dst): (SocketAddr, SocketAddr),
+) -> Vec<Step> {
+    let (came, left) = (parts(packet, id), parts(&packet.between(src, dst), id));
+    came.into_iter()
+        .zip(left)
+        .enumerate()
+        .map(|(number, (came, left))| {
+            let outcome = if number == 0 { outcomes.0 } else { outcomes.1 };
+            raw(at, came, outcome, Out::Packet(left))
+        })
+        .collect()
+}
+
+const FOLLOWS: Outcome = Outcome::FragmentTranslated;
+
+fn there_and_back(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
+    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    let (query, answer) = (big(client, vip), big(pod, client));
+    steps.extend(meets(
+        At::PodIngress,
+        &query,
+        7,
+        (Outcome::NewFlow, FOLLOWS),
+        (client, pod),
+    ));
+    steps.extend(meets(
+        At::PodEgress,
+        &answer,
+        7,
+        (Outcome::Translated, FOLLOWS),
+        (vip, client),
+    ));
+    steps.extend(meets(
+        At::PodIngress,
+        &query,
+        8,
+        (Outcome::Translated, FOLLOWS),
+        (client, pod),
+    ));
+    steps.push(Step::Flows(2));
+    Case {
+        name: "the parts of a large datagram go where the first goes, and so back [68, 69]",
+        steps,
+    }
+}
+
+fn masqueraded(n: Names) -> Case {
+    let (client, vip, pod, node) = (n.outside(61_234), n.vip(1, 53), n.pod(2, 53), n.node(61_234));
+    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    for (at, packet, first, ends) in [
+        (
+            At::UplinkIngress,
+            big(client, vip),
+            Outcome::NewFlow,
+            (client, pod),
+        ),
+        (
+            At::UplinkEgress,
+            big(client, pod),
+            Outcome::Masqueraded,
+            (node, pod),
+        ),
+        (
+            At::UplinkIngress,
+            big(pod, node),
+            Outcome::Translated,
+            (pod, client),
+        ),
+        (
+            At::UplinkEgress,
+            big(pod, client),
+            Outcome::Translated,
+            (vip, client),
+        ),
+    ] {
+        steps.extend(meets(at, &packet, 9, (first, FOLLOWS), ends));
+    }
+    Case {
+        name: "the parts of a masqueraded datagram keep together at every hook [69]",
+        steps,
+    }
+}
+
+fn before_the_first(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let (came, left) = (parts(&big(client, vip), 3), parts(&big(client, pod), 3));
+    let answer = parts(&big(pod, client), 3);
+    Case {
+        name: "a part that comes before the first is dropped if it is to a VIP, and counted",
+        steps: vec![
+            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
+            raw(
+                At::PodIngress,
+                came[1].clone(),
+                Outcome::FragmentDropped,
+                Out::Dropped,
+            ),
+            raw(
+                At::PodIngress,
+                came[0].clone(),
+                Outcome::NewFlow,
+                Out::Packet(left[0].clone()),
+            ),
+            raw(
+                At::PodIngress,
+                came[2].clone(),
+                FOLLOWS,
+                Out::Packet(left[2].clone()),
+            ),
+            raw(At::PodEgress, answer[1].clone(), Outcome::NotOurs, Out::Untouched),
+        ],
+    }
+}
+
+fn not_ours(n: Names) -> Case {
+    let (client, pod) = (n.client(40_000), n.pod(1, 53));
+    let mut steps = vec![Step::World(World::default().service(
+        n.vip(1, 53),
+        Protocol::Udp,
+        &[pod],
+    ))];
+    for at in [At::PodIngress, At::PodEgress, At::UplinkIngress, At::UplinkEgress] {
+        for part in parts(&big(client, pod), 4) {
+            steps.push(raw(at, part, Outcome::NotOurs, Out::Untouched));
+        }
+    }
+    Case {
+        name: "parts of a packet that is nobody's Service pass byte for byte",
+        steps,
+    }
+}
+
+fn number_used_again(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let world = World::default().service(vip, Protocol::Udp, &[pod]);
+    let mut steps = vec![Step::World(world)];
+    steps.extend(meets(
+        At::PodIngress,
+        &big(client, vip),
+        5,
+        (Outcome::NewFlow, FOLLOWS),
+        (client, pod),
+    ));
+    steps.extend(meets(
+        At::PodEgress,
+        &big(pod, client),
+        5,
+        (Outcome::Translated, FOLLOWS),
+        (vip, client),
+    ));
+    // The same pod's packet to the same client, past the Services, has the number that the answer had.
+    let direct = big(n.pod(1, 99), client);
+    let ends = (direct.src, direct.dst);
+    steps.extend(meets(
+        At::PodEgress,
+        &direct,
+        5,
+        (Outcome::NotOurs, Outcome::NotOurs),
+        ends,
+    ));
+    Case {
+        name: "a number used again by a packet that is not ours is not taken for the old packet's",
+        steps,
+    }
+}
+
+fn late(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let (came, left) = (parts(&big(client, vip), 6), parts(&big(client, pod), 6));
+    Case {
+        name: "a part that comes when nobody waits for it any more is dropped",
+        steps: vec![
+            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
+            raw(
+                At::PodIngress,
+                came[0].clone(),
+                Outcome::NewFlow,
+                Out::Packet(left[0].clone()),
+            ),
+            raw(
+                At::PodIngress,
+                came[1].clone(),
+                FOLLOWS,
+                Out::Packet(left[1].clone()),
+            ),
+            Step::Age(70),
+            raw(
+                At::PodIngress,
+                came[2].clone(),
+                Outcome::FragmentDropped,
+                Out::Dropped,
+            ),
+        ],
+    }
+}
+
+fn with_the_flow_gone(n: Names) -> Case {
+    let (client, vip, pod, next) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53), n.pod(3, 53));
+    let world = World::default().service(vip, Protocol::Udp, &[pod]);
+    let (came, left) = (parts(&big(client, vip), 6), parts(&big(client, pod), 6));
+    let mut steps = vec![
+        Step::World(world.clone()),
+        raw(
+            At::PodIngress,
+            came[0].clone(),
+            Outcome::NewFlow,
+            Out::Packet(left[0].clone()),
+        ),
+        Step::World(world.endpoints(vip, Protocol::Udp, &[next])),
+        raw(
+            At::PodIngress,
+            came[1].clone(),
+            FOLLOWS,
+            Out::Packet(left[1].clone()),
+        ),
+    ];
+    steps.extend(meets(
+        At::PodIngress,
+        &big(client, vip),
+        7,
+        (Outcome::Resteered, FOLLOWS),
+        (client, next),
+    ));
+    steps.push(raw(
+        At::PodIngress,
+        came[2].clone(),
+        FOLLOWS,
+        Out::Packet(left[2].clone()),
+    ));
+    Case {
+        name: "a datagram under way stays together though its flow gets another backend",
+        steps,
+    }
+}
+
+fn over_tcp_and_sctp(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+    let mut steps = vec![Step::World(
+        World::default()
+            .service(vip, Protocol::Tcp, &[pod])
+            .service(vip, Protocol::Sctp, &[pod]),
+    )];
+    let segment = tcp("S", client, vip).carrying(&[1; 3000]);
+    let chunk = sctp(Chunk::Data, (5, 0), client, vip).carrying(&[2; 3000]);
+    for (packet, id) in [(segment, 1), (chunk, 2)] {
+        steps.extend(meets(
+            At::PodIngress,
+            &packet,
+            id,
+            (Outcome::NewFlow, FOLLOWS),
+            (client, pod),
+        ));
+    }
+    Case {
+        name: "TCP and SCTP are translated in parts, too",
+        steps,
+    }
+}
+
+fn refused(n: Names) -> Case {
+    let (client, vip) = (n.client(40_000), n.vip(1, 53));
+    let came = parts(&big(client, vip), 6);
+    Case {
+        name: "of a packet whose first part was refused the others are dropped",
+        steps: vec![
+            Step::World(
+                World::default()
+                    .service(vip, Protocol::Udp, &[n.pod(1, 53)])
+                    .policy_drops(vip, Protocol::Udp),
+            ),
+            raw(
+                At::PodIngress,
+                came[0].clone(),
+                Outcome::PolicyDropped,
+                Out::Dropped,
+            ),
+            raw(
+                At::PodIngress,
+                came[1].clone(),
+                Outcome::FragmentDropped,
+                Out::Dropped,
+            ),
+        ],
+    }
+}
+
+fn taking_over(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+    let segment = tcp("PA", client, vip).carrying(&[1; 3000]);
+    let mut steps = vec![Step::World(
+        World::default().service(vip, Protocol::Tcp, &[pod]).taking_over(),
+    )];
+    for part in parts(&segment, 1) {
+        steps.push(raw(At::PodIngress, part, Outcome::TakenOver, Out::Untouched));
+    }
+    Case {
+        name: "while taking over, parts of older connections' segments are left alone",
+        steps,
+    }
+}
+
+fn first_too_short(n: Names) -> Case {
+    let (client, vip) = (n.client(40_000), n.vip(1, 80));
+    let segment = tcp("S", client, vip).carrying(&[1; 60]);
+    let world = World::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)]);
+    let tiny = fragments(&segment.bytes(), 1, 8);
+    Case {
+        name: "a first part too short for its transport's header is left to the stack to judge",
+        steps: vec![
+            Step::World(world),
+            raw(
+                At::PodIngress,
+                tiny[0].clone(),
+                Outcome::Malformed,
+                Out::Untouched,
+            ),
+            raw(
+                At::PodIngress,
+                tiny[1].clone(),
+                Outcome::FragmentDropped,
+                Out::Dropped,
+            ),
+        ],
+    }
+}
+
+fn behind_options(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let wrap = |packet: &Packet| -> Vec<Vec<u8>> {
+        parts(packet, 11).iter().map(|part| with_options(part)).collect()
+    };
+    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    for (number, (came, left)) in wrap(&big(client, vip))
+        .into_iter()
+        .zip(wrap(&big(client, pod)))
+        .enumerate()
+    {
+        let outcome = if number == 0 { Outcome::NewFlow } else { FOLLOWS };
+        steps.push(raw(At::PodIngress, came, outcome, Out::Packet(left)));
+    }
+    Case {
+        name: "parts with IP options, or behind further extension headers, are parts all the same [71]",
+        steps,
+    }
+}
+
+fn only_one(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    let one = |packet: Packet| match n.family {
+        Family::V4 => packet.bytes(),
+        Family::V6 => atomic(&packet.bytes(), 1),
+    };
+    steps.push(raw(
+        At::PodIngress,
+        one(udp(client, vip)),
+        Outcome::NewFlow,
+        Out::Packet(one(udp(client, pod))),
+    ));
+    steps.push(becomes(
+        At::PodEgress,
+        &udp(pod, client),
+        Outcome::Translated,
+        vip,
+        client,
+    ));
+    Case {
+        name: "an atomic fragment is a whole packet (RFC 6946)",
+        steps,
+    }
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Source addresses and ports that replies find their way back to: given, kept, lost, used up.
+
+use std::net::SocketAddr;
+
+use dataplane::model::Protocol;
+use dataplane_common::{Hook, Outcome};
+
+use super::{Case, Out, Step, becomes, dropped, meet, passes};
+use crate::packet::{Packet, tcp, udp};
+use crate::world::{At, Names, World};
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        other_range(n),
+        used_up(n),
+        given_back(n),
+        of_a_socket(n, Protocol::Udp),
+        of_a_socket(n, Protocol::Tcp),
+        lost(n),
+        lost_for_good(n),
+        not_the_nodes_own(n),
+    ]
+}
+
+/// The Service's only backend is on another node.
+fn world(n: Names) -> World {
+    World::default()
+        .service(n.vip(1, 80), Protocol::Udp, &[n.pod(2, 8080)])
+        .service(n.vip(1, 80), Protocol::Tcp, &[n.pod(2, 8080)])
+}
+
+/// A client's packet on its way in and out again, until it is masqueraded.
+fn leaves(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    [
+        becomes(
+            At::UplinkIngress,
+            &udp(client, vip),
+            Outcome::NewFlow,
+            client,
+            pod,
+        ),
+        becomes(
+            At::UplinkEgress,
+            &udp(client, pod),
+            Outcome::Masqueraded,
+            node,
+            pod,
+        ),
+    ]
+}
+
+fn comes_back(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    [
+        becomes(
+            At::UplinkIngress,
+            &udp(pod, node),
+            Outcome::Translated,
+            pod,
+            client,
+        ),
+        becomes(
+            At::UplinkEgress,
+            &udp(pod, client),
+            Outcome::Translated,
+            vip,
+            client,
+        ),
+    ]
+}
+
+fn other_range(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, client, node));
+    steps.extend(comes_back(n, client, node));
+    Case {
+        name: "a client's port outside the node's range is another on the way, and the client's own when it is back [37]",
+        steps,
+    }
+}
+
+fn used_up(n: Names) -> Case {
+    let (first, second, node) = (n.outside(40_000), n.outside(40_001), n.node(61_000));
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, first, node));
+    steps.extend([
+        becomes(
+            At::UplinkIngress,
+            &udp(second, vip),
+            Outcome::NewFlow,
+            second,
+            pod,
+        ),
+        dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
+        dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
+    ]);
+    steps.extend(comes_back(n, first, node));
+    // Half of the second flow waits; the first is whole.
+    steps.push(Step::Flows(4 + 3));
+    steps.push(Step::Age(35));
+    steps.push(becomes(
+        At::UplinkIngress,
+        &udp(first, vip),
+        Outcome::Translated,
+        first,
+        pod,
+    ));
+    Case {
+        name: "without a free port a flow is refused and counted, and no other flow suffers [37]",
+        steps,
+    }
+}
+
+fn given_back(n: Names) -> Case {
+    let (first, second, node) = (n.outside(40_000), n.outside(40_001), n.node(61_000));
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, first, node));
+    steps.push(Step::Age(35));
+    steps.extend(leaves(n, second, node));
+    steps.extend(comes_back(n, second, node));
+    Case {
+        name: "the port of a flow that is over is given to the next",
+        steps,
+    }
+}
+
+fn of_a_socket(n: Names, protocol: Protocol) -> Case {
+    let (client, vip, pod) = (n.outside(61_778), n.vip(1, 80), n.pod(2, 8080));
+    let packet: fn(SocketAddr, SocketAddr) -> Packet = match protocol {
+        Protocol::Udp => udp,
+        _ => |src, dst| tcp("S", src, dst),
+    };
+    let others: Vec<_> = [61_777, 61_779]
+        .map(|port| packet(n.node(port), pod).bytes())
+        .to_vec();
+    Case {
+        name: "a port that a socket of the node has is not given away [36]",
+        steps: vec![
+            Step::World(world(n).ports(61_777, 3).socket(protocol, 61_778)),
+            becomes(
+                At::UplinkIngress,
+                &packet(client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            meet(
+                At::UplinkEgress,
+                &packet(client, pod),
+                Outcome::Masqueraded,
+                Out::OneOf(others),
+            ),
+        ],
+    }
+}
+
+fn lost(n: Names) -> Case {
+    let (client, node) = (n.outside(61_234), n.node(61_234));
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let mut steps = vec![Step::World(world(n))];
+    steps.extend(leaves(n, client, node));
+    steps.extend(comes_back(n, client, node));
+    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
+    let request = [
+        becomes(
+            At::UplinkIngress,
+            &udp(client, vip),
+            Outcome::Translated,
+            client,
+            pod,
+        ),
+        becomes(
+            At::UplinkEgress,
+            &udp(client, pod),
+            Outcome::Translated,
+            node,
+            pod,
+        ),
+    ];
+    // Each of the four is put back by the next packet of its partner; a second passes for that.
+    for gone in [lose(Hook::Egress, pod, client), lose(Hook::Ingress, pod, node)] {
+        steps.extend([gone, Step::Flows(3), Step::Age(2)]);
+        steps.extend(leaves_again(n, client, node));
+        steps.push(Step::Flows(4));
+        steps.extend(comes_back(n, client, node));
+    }
+    steps.extend([lose(Hook::Egress, client, pod), Step::Flows(3), Step::Age(2)]);
+    steps.extend(comes_back(n, client, node));
+    steps.push(Step::Flows(4));
+    steps.extend(request);
+    Case {
+        name: "a masqueraded flow that lost an entry gets it back, with the same port [35]",
+        steps,
+    }
+}
+
+fn leaves_again(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    [
+        becomes(
+            At::UplinkIngress,
+            &udp(client, vip),
+            Outcome::Translated,
+            client,
+            pod,
+        ),
+        becomes(
+            At::UplinkEgress,
+            &udp(client, pod),
+            Outcome::Translated,
+            node,
+            pod,
+        ),
+    ]
+}
+
+/// Both halves of the second pair are gone: the flow goes on, by any port.
+fn lost_for_good(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, client, node));
+    steps.extend([
+        lose(Hook::Egress, client, pod),
+        lose(Hook::Ingress, pod, node),
+        Step::Age(2),
+        becomes(
+            At::UplinkIngress,
+            &udp(client, vip),
+            Outcome::Translated,
+            client,
+            pod,
+        ),
+        becomes(
+            At::UplinkEgress,
+            &udp(client, pod),
+            Outcome::Masqueraded,
+            node,
+            pod,
+        ),
+        Step::Flows(4),
+    ]);
+    steps.extend(comes_back(n, client, node));
+    Case {
+        name: "a masqueraded flow that lost its port gets another [35]",
+        steps,
+    }
+}
+
+fn not_the_nodes_own(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let pod = n.pod(2, 8080);
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, client, node));
+    steps.push(passes(
+        At::UplinkIngress,
+        &udp(pod, n.node(45_000)),
+        Outcome::NotOurs,
+    ));
+    steps.push(passes(
+        At::UplinkEgress,
+        &udp(n.node(45_000), pod),
+        Outcome::NotOurs,
+    ));
+    Case {
+        name: "what the node itself says to the same backend is the node's",
+        steps,
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SCTP: addresses are rewritten, ports and the checksum never.
+
+use dataplane::model::Protocol;
+use dataplane_common::Outcome;
+
+use super::{Case, Step, becomes, dropped, passes, refused};
+use crate::packet::{Chunk, Packet, sctp};
+use crate::world::{At, Names, World};
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        association(n),
+        shut_down(n),
+        aborted(n),
+        goes_on(n),
+        other_port(n),
+        taken_port(n),
+        masqueraded(n),
+        nobody(n),
+    ]
+}
+
+const PORT: u16 = 2905;
+/// The tags that client and backend choose.
+const MINE: u32 = 0x1234_5678;
+const THEIRS: u32 = 0x9abc_def0;
+
+fn init(n: Names) -> Packet {
+    sctp(Chunk::Init, (0, MINE), n.client(PORT), n.vip(1, PORT))
+}
+
+fn init_ack(n: Names, number: u8) -> Packet {
+    sctp(
+        Chunk::InitAck,
+        (MINE, THEIRS),
+        n.pod(number, PORT),
+        n.client(PORT),
+    )
+}
+
+/// From the client, and from the backend.
+fn sent(n: Names, chunk: Chunk) -> Packet {
+    sctp(chunk, (THEIRS, 0), n.client(PORT), n.vip(1, PORT)).carrying(b"data")
+}
+
+fn answered(n: Names, chunk: Chunk) -> Packet {
+    sctp(chunk, (MINE, 0), n.pod(1, PORT), n.client(PORT)).carrying(b"data")
+}
+
+fn world(n: Names, pods: &[u8]) -> World {
+    let pods: Vec<_> = pods.iter().map(|number| n.pod(*number, PORT)).collect();
+    World::default().service(n.vip(1, PORT), Protocol::Sctp, &pods)
+}
+
+fn opened(n: Names) -> Vec<Step> {
+    let (client, vip, pod) = (n.client(PORT), n.vip(1, PORT), n.pod(1, PORT));
+    vec![
+        Step::World(world(n, &[1])),
+        becomes(At::PodIngress, &init(n), Outcome::NewFlow, client, pod),
+        becomes(At::PodEgress, &init_ack(n, 1), Outcome::Translated, vip, client),
+        becomes(
+            At::PodIngress,
+            &sent(n, Chunk::CookieEcho),
+            Outcome::Translated,
+            client,
+            pod,
+        ),
+    ]
+}
+
+fn forth(n: Names, chunk: Chunk) -> Step {
+    becomes(
+        At::PodIngress,
+        &sent(n, chunk),
+        Outcome::Translated,
+        n.client(PORT),
+        n.pod(1, PORT),
+    )
+}
+
+fn back(n: Names, chunk: Chunk) -> Step {
+    becomes(
+        At::PodEgress,
+        &answered(n, chunk),
+        Outcome::Translated,
+        n.vip(1, PORT),
+        n.client(PORT),
+    )
+}
+
+fn association(n: Names) -> Case {
+    let mut steps = opened(n);
+    steps.extend([
+        forth(n, Chunk::Data),
+        back(n, Chunk::Data),
+        Step::Flows(2),
+        // Longer than an attempt to open one lasts, shorter than an open one.
+        Step::Age(4_000),
+        forth(n, Chunk::Data),
+        back(n, Chunk::Data),
+    ]);
+    Case {
+        name: "an SCTP association to a VIP, there and back, its checksum as it was sent [20]",
+        steps,
+    }
+}
+
+fn shut_down(n: Names) -> Case {
+    let mut steps = opened(n);
+    steps.extend([
+        forth(n, Chunk::Shutdown),
+        back(n, Chunk::ShutdownAck),
+        forth(n, Chunk::ShutdownComplete),
+        Step::World(world(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
+        becomes(
+            At::PodIngress,
+            &init(n),
+            Outcome::Reopened,
+            n.client(PORT),
+            n.pod(3, PORT),
+        ),
+    ]);
+    Case {
+        name: "an INIT after a shutdown is a new association, to a backend of today",
+        steps,
+    }
+}
+
+fn aborted(n: Names) -> Case {
+    let mut steps = opened(n);
+    steps.extend([
+        back(n, Chunk::Abort),
+        becomes(
+            At::PodIngress,
+            &init(n),
+            Outcome::Reopened,
+            n.client(PORT),
+            n.pod(1, PORT),
+        ),
+    ]);
+    Case {
+        name: "an INIT after an ABORT is a new association",
+        steps,
+    }
+}
+
+fn goes_on(n: Names) -> Case {
+    let mut steps = opened(n);
+    steps.extend([
+        Step::World(world(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
+        forth(n, Chunk::Data),
+        back(n, Chunk::Data),
+        becomes(
+            At::PodIngress,
+            &init(n),
+            Outcome::Resteered,
+            n.client(PORT),
+            n.pod(3, PORT),
+        ),
+    ]);
+    Case {
+        name: "an association outlives its backend's place in the Service; an INIT does not",
+        steps,
+    }
+}
+
+fn other_port(n: Names) -> Case {
+    let vip = n.vip(1, PORT);
+    let service = World::default().service(vip, Protocol::Sctp, &[n.pod(1, 3_000)]);
+    Case {
+        name: "SCTP to a Service whose pods have another port is refused, and half done never",
+        steps: vec![
+            Step::World(service),
+            dropped(At::PodIngress, &init(n), Outcome::SctpPortChange),
+            Step::Flows(0),
+        ],
+    }
+}
+
+fn taken_port(n: Names) -> Case {
+    let mut steps = opened(n);
+    let both = world(n, &[1]).service(n.vip(2, PORT), Protocol::Sctp, &[n.pod(1, PORT)]);
+    let second = sctp(Chunk::Init, (0, 5), n.client(PORT), n.vip(2, PORT));
+    steps.extend([
+        Step::World(both),
+        dropped(At::PodIngress, &second, Outcome::SctpPortChange),
+        Step::Flows(2),
+        forth(n, Chunk::Data),
+    ]);
+    Case {
+        name: "two associations that would look alike to a backend: the second is refused",
+        steps,
+    }
+}
+
+fn masqueraded(n: Names) -> Case {
+    let (client, vip, pod, node) = (n.outside(PORT), n.vip(1, PORT), n.pod(2, PORT), n.node(PORT));
+    let other = n.client(PORT);
+    let hello = |from, to| sctp(Chunk::Init, (0, MINE), from, to);
+    Case {
+        name: "masqueraded SCTP keeps its client's port, and of two with one port the second is refused",
+        steps: vec![
+            Step::World(world(n, &[2])),
+            becomes(
+                At::UplinkIngress,
+                &hello(client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &hello(client, pod),
+                Outcome::Masqueraded,
+                node,
+                pod,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &sctp(Chunk::InitAck, (MINE, THEIRS), pod, node),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &hello(other, vip),
+                Outcome::NewFlow,
+                other,
+                pod,
+            ),
+            dropped(At::UplinkEgress, &hello(other, pod), Outcome::SctpPortChange),
+            becomes(
+                At::UplinkEgress,
+                &sctp(Chunk::Data, (THEIRS, 0), client, pod),
+                Outcome::Translated,
+                node,
+                pod,
+            ),
+        ],
+    }
+}
+
+fn nobody(n: Names) -> Case {
+    let (client, pod) = (n.client(PORT), n.pod(1, PORT));
+    let direct = sctp(Chunk::Init, (0, MINE), client, pod);
+    Case {
+        name: "SCTP that nobody serves is refused as other protocols are, and passes elsewhere",
+        steps: vec![
+            Step::World(world(n, &[])),
+            refused(At::PodIngress, &init(n), Outcome::RejectedNoEndpoint),
+            passes(At::PodIngress, &direct, Outcome::NotOurs),
+            passes(At::PodEgress, &init_ack(n, 1), Outcome::NotOurs),
+        ],
+    }
+}
