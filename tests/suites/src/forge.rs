@@ -8,6 +8,9 @@ use etherparse::{IpNumber, Ipv4Header, Ipv6Header, PacketBuilder};
 
 use crate::packet::{FROM, TO, ethernet};
 
+/// Makes another packet of a packet.
+pub type Shape = fn(&[u8]) -> Vec<u8>;
+
 /// Where the IP header is.
 const L3: usize = 14;
 const V6_HEADER: usize = 40;

@@ -7,7 +7,7 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, becomes, passes, raw};
-use crate::forge::{Icmp, with_destination_options, with_options};
+use crate::forge::{Icmp, Shape, with_destination_options, with_options};
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
 use crate::world::{At, Names, World};
 
@@ -356,7 +356,7 @@ fn between_headers(n: Names) -> Case {
         world,
         becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
     ];
-    let mut shapes: Vec<(fn(&[u8]) -> Vec<u8>, fn(&[u8]) -> Vec<u8>)> = vec![
+    let mut shapes: Vec<(Shape, Shape)> = vec![
         (with_options, <[u8]>::to_vec),
         (<[u8]>::to_vec, with_options),
         (with_options, with_options),

@@ -5,7 +5,7 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, raw};
-use crate::forge::{empty, tagged, with_destination_options, with_options};
+use crate::forge::{Shape, empty, tagged, with_destination_options, with_options};
 use crate::packet::{Packet, tcp, udp};
 use crate::world::{At, Names, World};
 
@@ -31,7 +31,7 @@ fn options(n: Names) -> Case {
             .service(vip, Protocol::Tcp, &[pod])
             .service(vip, Protocol::Udp, &[pod]),
     )];
-    let mut shapes: Vec<fn(&[u8]) -> Vec<u8>> = vec![with_options];
+    let mut shapes: Vec<Shape> = vec![with_options];
     if n.family == Family::V6 {
         shapes.push(|frame| with_destination_options(frame, 8));
         shapes.push(|frame| with_destination_options(frame, 2048));
