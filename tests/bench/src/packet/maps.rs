@@ -86,7 +86,7 @@ impl Filled {
         });
         kernel.set(&World {
             state: services_of(size.services),
-            take_over: false,
+            ..World::default()
         });
         let tables = kernel.tables();
         fill(&mut tables.v4, size.flows)?;
