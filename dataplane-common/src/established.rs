@@ -21,27 +21,31 @@ use crate::work::Work;
 /// How far beyond the SYN an answer may acknowledge: data sent with the SYN (TCP Fast Open).
 const MAX_FAST_OPEN: u32 = 0xffff;
 
-/// Why a packet starts a flow.
+/// Why a packet starts a flow. Goes from the one to the other by way of [`Work`]: held in a register across the
+/// calls between, Linux 6.1 mixes the reasons up (its verifier takes the code for some of them for dead).
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Why {
     /// There was none, or it had expired.
-    First,
+    First = 0,
     /// There was one, but its connection was over.
-    Closed,
+    Closed = 1,
     /// There was one, but its backend is gone.
-    BackendGone,
+    BackendGone = 2,
     /// There was one, but its tuple turned out to be another connection's.
-    Contested,
+    Contested = 3,
 }
 
 impl Why {
     /// What the packet that starts the flow is counted as.
     #[inline(always)]
-    pub(crate) fn outcome(self) -> Outcome {
-        match self {
-            Self::First | Self::Contested => Outcome::NewFlow,
-            Self::Closed => Outcome::Reopened,
-            Self::BackendGone => Outcome::Resteered,
+    pub(crate) fn outcome(why: u32) -> Outcome {
+        if why == Self::Closed as u32 {
+            Outcome::Reopened
+        } else if why == Self::BackendGone as u32 {
+            Outcome::Resteered
+        } else {
+            Outcome::NewFlow
         }
     }
 }

@@ -2,6 +2,7 @@
 //! A packet at ingress that is of no known flow: to a Service, or past it.
 
 use crate::device::{Config, DeviceKind};
+use crate::established::Why;
 use crate::family::Family;
 use crate::flow::FlowValue;
 use crate::headers::Protocol;
@@ -29,16 +30,14 @@ enum Route {
     End(Outcome),
 }
 
-/// Gives a packet's flow to a backend, refuses it, or lets it pass. `contested`: not under the
-/// client's own port, which another connection to that backend has.
+/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.why` tells what came before.
 #[inline(never)]
 pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     packet: &mut P,
     tables: &T,
     work: &mut Work<F>,
-    contested: bool,
 ) -> Outcome {
-    work.contested = contested as u32;
+    work.contested = (work.why == Why::Contested as u32) as u32;
     let isn = work.headers.segment.sequence;
     work.value = FlowValue {
         last_seen: tables.now(),
@@ -70,6 +69,7 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
         packet.length() as u64,
     );
     match rewrite(packet, &work.headers, &work.value) {
+        Ok(()) if outcome == Outcome::NewFlow => Why::outcome(work.why),
         Ok(()) => outcome,
         Err(_) => Outcome::RewriteFailed,
     }

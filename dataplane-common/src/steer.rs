@@ -39,10 +39,10 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
     };
     let outcome = match why {
         Err(outcome) => outcome,
-        Ok(why) => match new_flow(packet, tables, work, why == Why::Contested) {
-            Outcome::NewFlow => why.outcome(),
-            outcome => outcome,
-        },
+        Ok(why) => {
+            work.why = why as u32;
+            new_flow(packet, tables, work)
+        }
     };
     if work.headers.part == Part::First {
         fragment::remember(tables, work, outcome);

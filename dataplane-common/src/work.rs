@@ -21,6 +21,8 @@ pub struct Work<F: Family> {
     /// Another entry of that flow.
     pub(crate) reply_key: FlowKey<F>,
     pub(crate) reply: FlowValue<F>,
+    /// A [`crate::established::Why`]: why the packet starts a flow.
+    pub(crate) why: u32,
     /// Not under the client's own port, which another connection to that backend has: 0 or 1.
     pub(crate) contested: u32,
     /// What an ICMP error quotes.
@@ -39,6 +41,7 @@ impl<F: Family> Work<F> {
             value,
             reply_key: headers.key,
             reply: value,
+            why: 0,
             contested: 0,
             quoted: headers,
             fragment: FragmentKey::of(&headers),

@@ -13,6 +13,7 @@ use dataplane::kernel::{Counters, FamilyTables, HostFamily, KernelMaps, Pins, Pr
 use dataplane::model::Protocol;
 use dataplane::plan::{KernelState, Maps as _, diff};
 use dataplane_common::{Hook, Outcome, Tick, Verdict};
+use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 
 use crate::cases::Machine;
@@ -76,6 +77,11 @@ impl Kernel {
         self.programs
             .verified()
             .unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// Seconds since the machine was started: no flow can be made to look older.
+    pub fn uptime(&self) -> u64 {
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| time.tv_sec().unsigned_abs())
     }
 
     /// Forgets all flows and Services.

@@ -17,6 +17,13 @@ fn every_case_holds_in_the_kernel_and_comes_out_as_on_the_host() {
     let mut kernel = Kernel::load();
     for family in Family::ALL {
         for case in all(family) {
+            if case.longest_age() >= kernel.uptime() {
+                eprintln!(
+                    "*** SKIPPED: the machine is younger than the flows of: {} ***",
+                    case.name
+                );
+                continue;
+            }
             kernel.reset();
             let (here, there) = (play(&case, &mut Host::default()), play(&case, &mut kernel));
             assert_eq!(here.len(), there.len());

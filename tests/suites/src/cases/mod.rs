@@ -43,6 +43,17 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+impl Case {
+    /// The longest time that it lets pass at once, in seconds.
+    pub fn longest_age(&self) -> u64 {
+        let ages = self.steps.iter().map(|step| match step {
+            Step::Age(seconds) => *seconds,
+            _ => 0,
+        });
+        ages.max().unwrap_or(0)
+    }
+}
+
 pub enum Step {
     World(World),
     Age(u64),
