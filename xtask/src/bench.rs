@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Fewer sizes and turns: under three minutes instead of twenty.
     #[arg(long)]
     quick: bool,
+    /// Compares only with forwarders whose name has this word; may be given again.
+    #[arg(long, value_name = "WORD")]
+    only: Vec<String>,
     /// Writes every sample to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -40,6 +43,9 @@ pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> an
     bench
         .args(&options.parts)
         .args(options.quick.then_some("--quick"));
+    for word in &options.only {
+        bench.arg("--only").arg(word);
+    }
     let files = [
         ("--json", options.json.clone()),
         (

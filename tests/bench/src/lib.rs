@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! packet    one program run on one packet, by the kernel itself (BPF_PROG_TEST_RUN)
+//! datapath  packets, requests and connections through nodes made of namespaces
 //! control   the agent against an API server: lists, changes, memory
 //! ```
 //!
@@ -12,6 +13,8 @@
 //! taken on.
 
 pub mod control;
+pub mod datapath;
+pub mod kube_proxy;
 pub mod machine;
 pub mod packet;
 pub mod plan;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bench::machine::Machine;
 use bench::plan::{Plan, tell};
 use bench::report::Report;
-use bench::{control, packet};
+use bench::{control, datapath, packet};
 use clap::{Parser, ValueEnum};
 
 /// Measures what packets and changes cost. Needs root.
@@ -19,6 +19,9 @@ struct Options {
     /// Fewer sizes and turns: under three minutes instead of twenty
     #[arg(long)]
     quick: bool,
+    /// Compare only with forwarders whose name has this word ("kube-proxy", "10k"); may be given again
+    #[arg(long, value_name = "WORD")]
+    only: Vec<String>,
     /// Write every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -37,6 +40,8 @@ struct Options {
 enum Part {
     /// Nanoseconds per packet in one program
     Packet,
+    /// Packets, requests and connections through nodes
+    Datapath,
     /// The agent: lists, changes, memory
     Control,
 }
@@ -45,6 +50,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let plan = Plan {
         quick: options.quick,
+        only: options.only,
         kube_proxy: options.kube_proxy,
     };
     let machine = Machine::now();
@@ -57,6 +63,7 @@ fn main() -> anyhow::Result<()> {
     for part in parts {
         series.extend(match part {
             Part::Packet => packet::run(&plan)?,
+            Part::Datapath => datapath::run(&plan)?,
             Part::Control => control::run(&plan)?,
         });
     }

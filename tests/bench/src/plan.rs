@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 /// How much is measured.
@@ -13,6 +14,8 @@ use nix::unistd::Pid;
 pub struct Plan {
     /// Fewer sizes and turns: to see that all works, and for a first idea.
     pub quick: bool,
+    /// Contenders whose name has none of these words do not take part, but for the baseline. Empty: all take part.
+    pub only: Vec<String>,
     /// A real kube-proxy, to be measured in the place of its rules.
     pub kube_proxy: Option<PathBuf>,
 }
@@ -47,6 +50,37 @@ fn pin(cpu: usize) -> anyhow::Result<()> {
     set.set(cpu)
         .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
         .with_context(|| format!("keep to CPU {cpu}"))
+}
+
+/// The CPU time that something took: all of the process's, or the calling thread's.
+///
+/// What the kernel does for packets in a thread's name is part of it, and what else the machine does meanwhile is not.
+pub struct CpuTime(ClockId, Duration);
+
+impl CpuTime {
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::of(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+    }
+
+    #[must_use]
+    pub fn of_thread() -> Self {
+        Self::of(ClockId::CLOCK_THREAD_CPUTIME_ID)
+    }
+
+    /// Seconds since this was made.
+    #[must_use]
+    pub fn elapsed(&self) -> f64 {
+        (read(self.0) - self.1).as_secs_f64()
+    }
+
+    fn of(clock: ClockId) -> Self {
+        Self(clock, read(clock))
+    }
+}
+
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Says on standard error what is going on: a full run takes a while.

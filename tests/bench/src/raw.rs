@@ -52,9 +52,19 @@ impl Program {
         Self::load(Kind::SchedClassifier, &[returns(NEXT), EXIT])
     }
 
-    /// A TC program that drops everything.
+    /// A TC program that drops all IPv4. Not ARP: who is not found gets no packets.
     pub fn sink() -> io::Result<Self> {
-        Self::load(Kind::SchedClassifier, &[returns(SHOT), EXIT])
+        const PROTOCOL: i16 = 16;
+        let ipv4 = i32::from(0x0800_u16.to_be());
+        let code = [
+            load_word(2, 1, PROTOCOL),
+            skip_unless(2, ipv4, 2),
+            returns(SHOT),
+            EXIT,
+            returns(NEXT),
+            EXIT,
+        ];
+        Self::load(Kind::SchedClassifier, &code)
     }
 
     /// An XDP program that writes `frame` over whatever it is given and lets the stack have it.
@@ -276,4 +286,8 @@ fn add(target: u8, value: i32) -> u64 {
 
 fn skip_if_greater(target: u8, than: u8, count: i16) -> u64 {
     instruction(0x2d, target, than, count, 0)
+}
+
+fn skip_unless(target: u8, value: i32, count: i16) -> u64 {
+    instruction(0x55, target, 0, count, value)
 }

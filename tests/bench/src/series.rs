@@ -16,6 +16,8 @@ pub enum Section {
 #[derive(Clone, Debug, Serialize)]
 pub struct Series {
     pub section: Section,
+    /// What it is told together with.
+    pub table: String,
     /// What was measured.
     pub case: String,
     /// On whom.

@@ -67,6 +67,7 @@ impl Found {
     fn add(&mut self, case: &str, unit: &'static str, samples: Vec<f64>) {
         self.series.push(Series {
             section: Section::Control,
+            table: String::new(),
             case: case.to_owned(),
             contender: self.contender.clone(),
             unit,

@@ -58,6 +58,7 @@ fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
         // The same for every size, and the row to read the others by.
         series.extend(contenders.iter().map(|filled| Series {
             section: Section::Packet,
+            table: String::new(),
             case: pace.empty().to_owned(),
             contender: filled.size.to_string(),
             unit: "ns",
@@ -67,6 +68,7 @@ fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
         for (way, row) in ways.iter().zip(&found).filter(|(way, _)| way.pace == pace) {
             series.extend(contenders.iter().zip(row).map(|(filled, samples)| Series {
                 section: Section::Packet,
+                table: String::new(),
                 case: way.name.clone(),
                 contender: filled.size.to_string(),
                 unit: "ns",

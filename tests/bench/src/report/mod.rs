@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 use crate::series::{Section, Series};
+pub(crate) use tables::BASELINE;
 
 /// Everything that one run of the bench has found.
 #[derive(Clone, Debug, Serialize)]

@@ -11,7 +11,7 @@ use plotters::prelude::{
 };
 use plotters::style::IntoFont as _;
 
-use super::tables::BASELINE;
+use super::BASELINE;
 use crate::series::{Section, Series, Summary};
 
 const WIDTH: u32 = 1200;
@@ -68,7 +68,10 @@ fn title(series: &Series) -> String {
     };
     match series.section {
         Section::Packet => format!("packet: {} ({}, {better})", series.contender, series.unit),
-        Section::Datapath => format!("datapath: {} ({}, {better})", series.case, series.unit),
+        Section::Datapath => format!(
+            "datapath: {}: {} ({}, {better})",
+            series.table, series.case, series.unit
+        ),
         Section::Control => format!("control: {} ({}, {better})", series.case, series.unit),
     }
 }

@@ -20,7 +20,14 @@ pub(super) fn of(section: Section, series: &[Series]) -> String {
     let series: Vec<&Series> = series.iter().filter(|it| it.section == section).collect();
     match section {
         Section::Packet | Section::Control => by_case(&series),
-        Section::Datapath => by_contender(&series),
+        Section::Datapath => {
+            let tables = distinct(series.iter().map(|it| it.table.as_str()));
+            let table = |title: &str| {
+                let members: Vec<&Series> = series.iter().filter(|it| it.table == title).copied().collect();
+                format!("{title}:\n\n{}", by_contender(&members))
+            };
+            tables.into_iter().map(table).collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
@@ -141,6 +148,7 @@ mod tests {
     fn series(case: &str, contender: &str, samples: &[f64]) -> Series {
         Series {
             section: Section::Datapath,
+            table: "Rates".to_owned(),
             case: case.to_owned(),
             contender: contender.to_owned(),
             unit: "packets/s",
@@ -158,7 +166,7 @@ mod tests {
         let table = of(Section::Datapath, &all);
         assert_eq!(
             table,
-            "|  | UDP, packets/s ↑ |\n|---|--:|\n| plain routing | 100 (100–150) |\n| other | ×0.90 (0.90–0.90) |\n"
+            "Rates:\n\n|  | UDP, packets/s ↑ |\n|---|--:|\n| plain routing | 100 (100–150) |\n| other | ×0.90 (0.90–0.90) |\n"
         );
     }
 

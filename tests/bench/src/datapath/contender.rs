@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who forwards.
+
+use std::fmt;
+
+use crate::kube_proxy::Mode;
+use crate::plan::Plan;
+use crate::report::BASELINE;
+
+/// A node's way to get packets to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contender {
+    /// Straight to the backend's own address, on a node without any rules: the line that others are measured by.
+    PlainRouting,
+    /// The same, with netfilter's connection tracking at work.
+    ConnectionTracking,
+    /// To a VIP, by Shunt.
+    Shunt { services: u32 },
+    /// To a VIP, by kube-proxy.
+    KubeProxy { mode: Mode, services: u32 },
+}
+
+impl Contender {
+    /// All of them, each with each number of Services.
+    pub(super) fn all(plan: &Plan) -> Vec<Self> {
+        let sizes: &[u32] = if plan.quick { &[1_000] } else { &[1, 1_000, 10_000] };
+        let mut all = vec![Self::PlainRouting, Self::ConnectionTracking];
+        all.extend(sizes.iter().map(|services| Self::Shunt { services: *services }));
+        for mode in [Mode::Nftables, Mode::Iptables] {
+            all.extend(sizes.iter().map(|services| Self::KubeProxy {
+                mode,
+                services: *services,
+            }));
+        }
+        let named = |it: &Self| {
+            plan.only
+                .iter()
+                .any(|word| it.to_string().contains(word.as_str()))
+        };
+        all.retain(|it| plan.only.is_empty() || *it == Self::PlainRouting || named(it));
+        all
+    }
+
+    /// Whether this machine has what it needs; if not, why.
+    pub(super) fn available(self) -> Result<(), String> {
+        match self {
+            Self::PlainRouting | Self::Shunt { .. } => Ok(()),
+            Self::ConnectionTracking => Mode::Nftables.available(),
+            Self::KubeProxy { mode, .. } => mode.available(),
+        }
+    }
+
+    /// Services beside the two that are talked to.
+    pub(super) fn services(self) -> u32 {
+        match self {
+            Self::PlainRouting | Self::ConnectionTracking => 0,
+            Self::Shunt { services } | Self::KubeProxy { services, .. } => services,
+        }
+    }
+
+    /// Whether clients dial a VIP.
+    pub(super) fn has_vips(self) -> bool {
+        !matches!(self, Self::PlainRouting | Self::ConnectionTracking)
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::PlainRouting => BASELINE.to_owned(),
+            Self::ConnectionTracking => format!("{BASELINE}, conntrack"),
+            Self::Shunt { .. } => "Shunt".to_owned(),
+            Self::KubeProxy { mode, .. } => format!("kube-proxy {mode}"),
+        };
+        match self.services() {
+            0 => f.write_str(&name),
+            1 => write!(f, "{name}, 1 Service"),
+            many => write!(f, "{name}, {}k Services", many / 1000),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packets, requests and connections through nodes made of namespaces, by whoever forwards them.
+//!
+//! Each contender has a lab of its own, all of them up at the same time, and they take turns. Everything of a turn runs
+//! on one CPU, the last: no CPU has to be woken, which would cost more than what is measured. Rates are for a second of
+//! CPU time: the inverse of all that a packet or a request costs, whatever else the machine does meanwhile.
+//!
+//! Small packets are made by the kernel itself (`raw::Program::source`): a generator in the pod would spend more time
+//! in its own namespace than the node does in all, and hide what is to be seen. They come in on the node's end of the
+//! pod's veth as from a driver, and are swallowed when they reach the other pod. What is left is the node.
+
+mod contender;
+mod packets;
+mod server;
+mod stage;
+mod transactions;
+
+use contender::Contender;
+use stage::{Place, Stage};
+
+use crate::plan::{Plan, pin_to_last_cpu, tell};
+use crate::series::{Samples, Section, Series};
+
+/// Measures everything on every contender, in turns.
+pub fn run(plan: &Plan) -> anyhow::Result<Vec<Series>> {
+    let mut stages = Vec::new();
+    for contender in Contender::all(plan) {
+        if let Err(why) = contender.available() {
+            tell(format_args!("datapath: WITHOUT {contender}: {why}"));
+            continue;
+        }
+        tell(format_args!("datapath: setting up {contender}"));
+        stages.push(Stage::set_up(contender, plan)?);
+    }
+    // The namespaces are entered by threads of their own, and those are kept to one CPU.
+    std::thread::scope(|scope| match scope.spawn(|| measure(plan, &stages)).join() {
+        Ok(series) => series,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+fn measure(plan: &Plan, stages: &[Stage]) -> anyhow::Result<Vec<Series>> {
+    pin_to_last_cpu()?;
+    let cases = Case::all();
+    let mut found = vec![vec![Vec::new(); stages.len()]; cases.len()];
+    for turn in 0..plan.turns() {
+        tell(format_args!("datapath: turn {} of {}", turn + 1, plan.turns()));
+        for (case, row) in cases.iter().zip(&mut found) {
+            for (stage, readings) in stages.iter().zip(row) {
+                readings.push(case.run(stage, plan)?);
+            }
+        }
+    }
+    let mut series = Vec::new();
+    for (case, row) in cases.iter().zip(found) {
+        for (number, reading) in case.readings().into_iter().enumerate() {
+            series.extend(stages.iter().zip(&row).map(|(stage, turns)| {
+                Series {
+                    section: Section::Datapath,
+                    table: format!("{}, {}", reading.table, case.place),
+                    case: reading.name.to_owned(),
+                    contender: stage.contender.to_string(),
+                    unit: reading.unit,
+                    more_is_better: reading.more_is_better,
+                    samples: Samples(
+                        turns
+                            .iter()
+                            .filter_map(|turn| turn.get(number).copied())
+                            .collect(),
+                    ),
+                }
+            }));
+        }
+    }
+    Ok(series)
+}
+
+/// One thing to measure, between the client and one of the servers.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    kind: Kind,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Small UDP packets to the Service.
+    Requests,
+    /// Small UDP packets back.
+    Replies,
+    /// A byte there and a byte back, on one connection.
+    TcpRoundTrips,
+    UdpRoundTrips,
+    /// A new connection for each byte there and back.
+    Connections,
+    /// As much as goes through one connection.
+    Bulk,
+}
+
+/// One number of a case.
+struct Reading {
+    table: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    more_is_better: bool,
+}
+
+impl Case {
+    /// Replies right after the requests that made their flow.
+    fn all() -> Vec<Self> {
+        let kinds = [
+            Kind::Requests,
+            Kind::Replies,
+            Kind::TcpRoundTrips,
+            Kind::UdpRoundTrips,
+            Kind::Connections,
+            Kind::Bulk,
+        ];
+        let of_place = |place| kinds.map(|kind| Self { kind, place });
+        Place::ALL.into_iter().flat_map(of_place).collect()
+    }
+
+    fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {
+        let time = plan.turn();
+        match self.kind {
+            Kind::Requests => packets::requests(stage, self.place, time).map(|rate| vec![rate]),
+            Kind::Replies => packets::replies(stage, self.place, time).map(|rate| vec![rate]),
+            Kind::TcpRoundTrips => transactions::tcp(stage, self.place, time),
+            Kind::UdpRoundTrips => transactions::udp(stage, self.place, time),
+            Kind::Connections => transactions::connections(stage, self.place, time),
+            Kind::Bulk => transactions::bulk(stage, self.place, time).map(|rate| vec![rate]),
+        }
+    }
+
+    fn readings(self) -> Vec<Reading> {
+        let rate = |name, unit| Reading {
+            table: "For one second of CPU time",
+            name,
+            unit,
+            more_is_better: true,
+        };
+        let time = |name| Reading {
+            table: "How long it takes",
+            name,
+            unit: "µs",
+            more_is_better: false,
+        };
+        match self.kind {
+            Kind::Requests => vec![rate("64-byte packets there", "packets")],
+            Kind::Replies => vec![rate("64-byte packets back", "packets")],
+            Kind::TcpRoundTrips => vec![
+                rate("TCP request/response", "round trips"),
+                time("TCP p50"),
+                time("TCP p99"),
+                time("TCP p99.9"),
+            ],
+            Kind::UdpRoundTrips => vec![
+                rate("UDP request/response", "round trips"),
+                time("UDP p50"),
+                time("UDP p99"),
+                time("UDP p99.9"),
+            ],
+            Kind::Connections => vec![
+                rate("connect/request/close", "connections"),
+                time("connect p50"),
+                time("connect p99"),
+                time("connect p99.9"),
+            ],
+            Kind::Bulk => vec![rate("bulk TCP", "MB")],
+        }
+    }
+}
