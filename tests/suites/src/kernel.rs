@@ -7,12 +7,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::TestRun as _;
+use aya::util::nr_cpus;
 use aya::{Pod, TestRunOptions};
 use dataplane::kernel::{Counters, FamilyTables, HostFamily, KernelMaps, Pins, Programs, Sizes, Tables};
 use dataplane::model::Protocol;
 use dataplane::plan::{KernelState, Maps as _, diff};
-use dataplane_common::{Hook, Outcome, Tick, Verdict};
+use dataplane_common::{Device, Hook, Outcome, Tick, TokenBucket, Verdict};
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 
@@ -32,6 +34,7 @@ pub struct Kernel {
     tables: Tables,
     state: KernelState,
     sockets: Vec<OwnedFd>,
+    device: Option<Device>,
     pins: Pins,
     folder: PathBuf,
 }
@@ -62,6 +65,7 @@ impl Kernel {
             tables,
             state: KernelState::default(),
             sockets: Vec::new(),
+            device: None,
             pins,
             folder,
         }
@@ -91,7 +95,25 @@ impl Kernel {
         clear(&mut self.tables.v6);
     }
 
-    fn outcomes(&self) -> OutcomeCounts {
+    /// Gives back the whole budget of "unreachable" answers.
+    pub fn refill(&mut self) {
+        let pin = self.pins.map("answers");
+        let map = Map::from_map_data(MapData::from_pin(pin).expect("the map of answers")).expect("a map");
+        let mut answers = PerCpuArray::<_, TokenBucket>::try_from(map).expect("an array of buckets");
+        let full = vec![TokenBucket::default(); nr_cpus().expect("a number of CPUs")];
+        let full = PerCpuValues::try_from(full).expect("one for each CPU");
+        answers.set(0, full, 0).expect("the buckets");
+    }
+
+    /// Meets a packet: what the kernel does with it, and what became of it. One system call, most times.
+    pub fn verdict(&mut self, at: At, packet: &[u8]) -> (Verdict, Vec<u8>) {
+        let (action, out, _) = self.test_run(at, packet, 1);
+        let verdict = ACTIONS.iter().find(|(_, number)| *number == action);
+        let (verdict, _) = verdict.unwrap_or_else(|| panic!("the action {action}"));
+        (*verdict, out)
+    }
+
+    pub fn outcomes(&self) -> OutcomeCounts {
         Counters(&self.tables)
             .outcomes()
             .into_iter()
@@ -101,10 +123,13 @@ impl Kernel {
 
     /// Runs a program on a packet; `repeat` times, for the time one run takes.
     pub fn test_run(&mut self, at: At, packet: &[u8], repeat: u32) -> (i32, Vec<u8>, std::time::Duration) {
-        self.tables
-            .devices
-            .insert(LOOPBACK, device(at), 0)
-            .expect("the device");
+        if self.device != Some(device(at)) {
+            self.tables
+                .devices
+                .insert(LOOPBACK, device(at), 0)
+                .expect("the device");
+            self.device = Some(device(at));
+        }
         let name = match at {
             At::PodIngress | At::UplinkIngress => "ingress",
             At::PodEgress | At::UplinkEgress => "egress",

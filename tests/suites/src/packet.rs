@@ -288,6 +288,79 @@ pub fn describe(bytes: &[u8]) -> String {
     format!("{ends} {transport}, {} bytes", bytes.len())
 }
 
+/// Whether all checksums of a packet are right; those of parts and of what is quoted in an error are not looked at.
+pub fn is_sound(bytes: &[u8]) -> bool {
+    let Ok(packet) = SlicedPacket::from_ethernet(bytes) else {
+        return false;
+    };
+    let (src, dst): (IpAddr, IpAddr) = match &packet.net {
+        Some(etherparse::NetSlice::Ipv4(ip)) => {
+            let header = ip.header().to_header();
+            if header.header_checksum != header.calc_header_checksum() {
+                return false;
+            }
+            (
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+            )
+        }
+        Some(etherparse::NetSlice::Ipv6(ip)) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+        ),
+        _ => return true,
+    };
+    let Some(transport) = packet.transport else {
+        return true;
+    };
+    let (written, right) = match (&transport, src, dst) {
+        (TransportSlice::Udp(udp), _, _) if udp.checksum() == 0 => return true,
+        (TransportSlice::Udp(udp), IpAddr::V4(src), IpAddr::V4(dst)) => (
+            udp.checksum(),
+            udp.to_header()
+                .calc_checksum_ipv4_raw(src.octets(), dst.octets(), udp.payload())
+                .ok(),
+        ),
+        (TransportSlice::Udp(udp), IpAddr::V6(src), IpAddr::V6(dst)) => (
+            udp.checksum(),
+            udp.to_header()
+                .calc_checksum_ipv6_raw(src.octets(), dst.octets(), udp.payload())
+                .ok(),
+        ),
+        (TransportSlice::Tcp(tcp), IpAddr::V4(src), IpAddr::V4(dst)) => (
+            tcp.checksum(),
+            tcp.to_header()
+                .calc_checksum_ipv4_raw(src.octets(), dst.octets(), tcp.payload())
+                .ok(),
+        ),
+        (TransportSlice::Tcp(tcp), IpAddr::V6(src), IpAddr::V6(dst)) => (
+            tcp.checksum(),
+            tcp.to_header()
+                .calc_checksum_ipv6_raw(src.octets(), dst.octets(), tcp.payload())
+                .ok(),
+        ),
+        (TransportSlice::Icmpv4(icmp), _, _) => {
+            let header = icmp.header();
+            let mut right = header.clone();
+            right.update_checksum(icmp.payload());
+            (header.checksum, Some(right.checksum))
+        }
+        (TransportSlice::Icmpv6(icmp), IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let header = icmp.header();
+            let mut right = header.clone();
+            match right.update_checksum(src.octets(), dst.octets(), icmp.payload()) {
+                Ok(()) => (header.checksum, Some(right.checksum)),
+                Err(_) => return true,
+            }
+        }
+        _ => return true,
+    };
+    // Zero has two names in one's complement.
+    right.is_some_and(|right| {
+        written == right || (written, right) == (0xffff, 0) || (written, right) == (0, 0xffff)
+    })
+}
+
 trait AddressText {
     fn source_addr_str(&self) -> String;
     fn destination_addr_str(&self) -> String;

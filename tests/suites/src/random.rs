@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Random packets of a small world, so that they meet each other's flows often.
+//! Random packets of a small world, so that they meet each other's flows often: whole and in parts,
+//! errors about packets that were just met, odd headers, and damage of every kind.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 use dataplane::model::{Family, Protocol};
 
-use crate::packet::{Packet, tcp, udp};
+use crate::forge::{
+    Icmp, atomic, fragments, of_protocol, payload_of, tagged, with_destination_options, with_options,
+};
+use crate::packet::{Chunk, Packet, sctp, tcp, udp};
 use crate::world::{At, Names, World};
 
 /// A generator that gives the same numbers for the same seed (SplitMix64).
@@ -24,80 +29,351 @@ impl Random {
         self.draw() % bound
     }
 
+    /// True once in `times`.
+    fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let index = self.below(from.len() as u64) as usize;
         &from[index]
     }
 }
 
-/// Services that share backends, over both protocols and families, and endpoints that come and go.
+/// Services that share backends, over all protocols and both families, and endpoints that come and go; now
+/// and then few ports, or a node that takes over.
 pub fn world(random: &mut Random) -> World {
     let mut world = World::default();
     for family in Family::ALL {
         let n = Names { family };
         for vip in 1..4 {
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
                 let pods: Vec<SocketAddr> = (1..5)
-                    .filter(|_| random.below(4) > 0)
+                    .filter(|_| !random.once_in(4))
                     .map(|number| n.pod(number, 80))
                     .collect();
                 world = world.service(n.vip(vip, 80), protocol, &pods);
             }
         }
+        if random.once_in(4) {
+            world = world.owned(n.vip(3, 80).ip());
+        }
+        if random.once_in(4) {
+            world = world.policy_drops(n.vip(2, 80), Protocol::Udp);
+        }
+    }
+    if random.once_in(3) {
+        world = world.ports(61_000, 1 + random.below(6) as u16);
+    }
+    if random.once_in(6) {
+        world = world.taking_over();
     }
     world
 }
 
-/// A packet at a hook; one in eight is damaged.
-pub fn packet(random: &mut Random) -> (At, Vec<u8>) {
-    let n = Names {
-        family: *random.pick(&Family::ALL),
+/// Makes packets; knows the last ones, so that conversations come about.
+#[derive(Default)]
+pub struct Traffic {
+    seen: VecDeque<Seen>,
+    /// The rest of packets in parts, of which the first part went already.
+    waiting: VecDeque<(At, Vec<u8>)>,
+}
+
+/// A packet as it came to a hook and as it left it.
+struct Seen {
+    family: Family,
+    at: At,
+    came: Vec<u8>,
+    left: Vec<u8>,
+}
+
+/// How many of the last packets others are about.
+const MEMORY: usize = 24;
+
+impl Traffic {
+    /// A packet at a hook; one in eight is damaged.
+    pub fn packet(&mut self, random: &mut Random) -> (At, Vec<u8>) {
+        let at = *random.pick(&[
+            At::PodIngress,
+            At::PodIngress,
+            At::UplinkIngress,
+            At::UplinkIngress,
+            At::PodEgress,
+            At::UplinkEgress,
+        ]);
+        let n = Names {
+            family: *random.pick(&Family::ALL),
+        };
+        let (at, mut bytes) = match random.below(32) {
+            0..12 if !self.seen.is_empty() => self.conversation(random),
+            12..17 if !self.seen.is_empty() => (at, self.error(random)),
+            17 => (at, icmp_or_other(random, n)),
+            18..22 => (at, self.part(random, n, at)),
+            22..26 if !self.waiting.is_empty() => self.waiting.pop_front().expect("a part"),
+            _ => (at, whole(random, n).bytes()),
+        };
+        if random.once_in(20) {
+            without_checksum(&mut bytes);
+        }
+        if random.once_in(10) {
+            bytes = odd_headers(random, &bytes);
+        }
+        if random.once_in(8) {
+            damage(random, &mut bytes);
+        }
+        if random.once_in(16) {
+            let tags = [
+                (*random.pick(&[0x8100, 0x88a8]), random.draw() as u16),
+                (0x8100, 5),
+                (0x8100, 6),
+            ];
+            let count = *random.pick(&[1, 1, 2, 3]);
+            bytes = tagged(&bytes, &tags[..count]);
+        }
+        (at, bytes)
+    }
+
+    /// Takes note of a packet that passed a hook. What was rewritten is most worth talking about.
+    pub fn saw(&mut self, at: At, came: &[u8], left: &[u8]) {
+        let is_whole = |bytes: &[u8]| match (bytes.get(12..14), bytes.get(14).map(|byte| byte >> 4)) {
+            (Some([0x08, 0x00]), Some(4)) => bytes[14] & 0xf >= 5 && bytes.len() >= payload_of(bytes),
+            (Some([0x86, 0xdd]), Some(6)) => bytes.len() >= payload_of(bytes),
+            _ => false,
+        };
+        if !is_whole(came) || !is_whole(left) {
+            return;
+        }
+        self.seen.push_back(Seen {
+            family: if came[12] == 0x08 { Family::V4 } else { Family::V6 },
+            at,
+            came: came.to_vec(),
+            left: left.to_vec(),
+        });
+        if self.seen.len() > MEMORY {
+            self.seen.pop_front();
+        }
+    }
+
+    fn any(&self, random: &mut Random) -> &Seen {
+        &self.seen[random.below(self.seen.len() as u64) as usize]
+    }
+
+    /// The same again, or on its way out of the node, or an answer.
+    fn conversation(&self, random: &mut Random) -> (At, Vec<u8>) {
+        let seen = self.any(random);
+        match random.below(4) {
+            0 => (seen.at, seen.came.clone()),
+            1 => (
+                *random.pick(&[At::UplinkEgress, At::PodEgress]),
+                seen.left.clone(),
+            ),
+            _ => {
+                let at = match seen.at {
+                    At::PodIngress | At::UplinkIngress => *random.pick(&[At::PodEgress, At::UplinkEgress]),
+                    At::PodEgress | At::UplinkEgress => *random.pick(&[At::PodIngress, At::UplinkIngress]),
+                };
+                (at, answer(random, seen))
+            }
+        }
+    }
+
+    /// A part of a packet in parts: mostly the first, and then the others wait their turn.
+    fn part(&mut self, random: &mut Random, n: Names, at: At) -> Vec<u8> {
+        let packet = whole(random, n).carrying(&[9; 200]).bytes();
+        // Few numbers, so that they are used again.
+        let id = random.below(3) as u32;
+        if n.family == Family::V6 && random.once_in(8) {
+            return atomic(&packet, id);
+        }
+        let size = 8 * *random.pick(&[1, 3, 5, 8, 16]);
+        let mut parts = fragments(&packet, id, size);
+        if random.once_in(4) {
+            let which = random.below(parts.len() as u64) as usize;
+            return parts.swap_remove(which);
+        }
+        let first = parts.remove(0);
+        self.waiting
+            .extend(parts.into_iter().take(4).map(|part| (at, part)));
+        first
+    }
+
+    /// An error about one of the last packets, by its receiver or by a router.
+    fn error(&self, random: &mut Random) -> Vec<u8> {
+        let Seen {
+            family, left: about, ..
+        } = self.any(random);
+        let (src, dst) = ends(*family, about);
+        let by = *random.pick(&[dst, dst, Names { family: *family }.router()]);
+        let header = payload_of(about) - 14;
+        let quote = match random.below(6) {
+            0 => header + 8,
+            1 => header + random.below(24) as usize,
+            2 => random.below(60) as usize,
+            _ => 1_200,
+        };
+        let kind = match random.below(10) {
+            0 => Icmp::Redirect,
+            1 => Icmp::EchoRequest,
+            _ => *random.pick(&Icmp::ERRORS),
+        };
+        let inner = match random.below(12) {
+            0 => odd_headers(random, about),
+            _ => about.clone(),
+        };
+        kind.message(by, src, &inner, quote)
+    }
+}
+
+fn ends(family: Family, bytes: &[u8]) -> (IpAddr, IpAddr) {
+    match family {
+        Family::V4 => {
+            let addr = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&bytes[at..at + 4]).expect("4 bytes"));
+            (addr(26), addr(30))
+        }
+        Family::V6 => {
+            let addr = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&bytes[at..at + 16]).expect("16 bytes"));
+            (addr(22), addr(38))
+        }
+    }
+}
+
+/// A packet with its ends exchanged. All checksums are over both ends, and so stay right, until a SYN is made a
+/// SYN-ACK.
+fn answer(random: &mut Random, seen: &Seen) -> Vec<u8> {
+    let mut bytes = seen.left.clone();
+    let (src, dst, length) = match seen.family {
+        Family::V4 => (26, 30, 4),
+        Family::V6 => (22, 38, 16),
     };
-    let at = *random.pick(&[
-        At::PodIngress,
-        At::PodIngress,
-        At::PodEgress,
-        At::UplinkIngress,
-        At::UplinkEgress,
-    ]);
-    let client_port = 40_000 + random.below(4) as u16;
+    for index in 0..length {
+        bytes.swap(src + index, dst + index);
+    }
+    let l4 = payload_of(&bytes);
+    if bytes.len() >= l4 + 4 {
+        bytes.swap(l4, l4 + 2);
+        bytes.swap(l4 + 1, l4 + 3);
+    }
+    let protocol = if seen.family == Family::V4 {
+        bytes[23]
+    } else {
+        bytes[20]
+    };
+    if protocol == 6 && bytes.len() >= l4 + 20 {
+        let acknowledgement: u32 = *random.pick(&[1_001, 1_001, 1_001, 5]);
+        bytes[l4 + 8..l4 + 12].copy_from_slice(&acknowledgement.to_be_bytes());
+        // SYN-ACK, ACK, FIN-ACK, RST-ACK.
+        bytes[l4 + 13] = *random.pick(&[0x12, 0x12, 0x10, 0x11, 0x14]);
+    }
+    bytes
+}
+
+/// Between a client, a VIP and a pod, of any transport.
+fn whole(random: &mut Random, n: Names) -> Packet {
+    let client_port = *random.pick(&[40_000, 40_000, 40_001, 61_000, 80]);
     let client = *random.pick(&[
         n.client(client_port),
         n.pod(1, client_port),
         n.outside(client_port),
     ]);
     let pod = n.pod(1 + random.below(4) as u8, 80);
-    let vip = n.vip(1 + random.below(3) as u8, 80);
+    let port = if random.once_in(20) { 81 } else { 80 };
+    let vip = n.vip(1 + random.below(3) as u8, port);
+    let node = n.node(61_000 + random.below(4) as u16);
     let (src, dst) = *random.pick(&[
+        (client, vip),
+        (client, vip),
         (client, vip),
         (client, vip),
         (client, pod),
         (pod, client),
-        (pod, n.node(client_port)),
+        (pod, node),
     ]);
-    let mut packet: Packet = match random.below(3) {
-        0 => udp(src, dst),
+    let packet = match random.below(7) {
+        0..2 => udp(src, dst),
+        2 => {
+            let chunk = *random.pick(&[
+                Chunk::Init,
+                Chunk::Init,
+                Chunk::InitAck,
+                Chunk::Data,
+                Chunk::Abort,
+                Chunk::Shutdown,
+                Chunk::ShutdownAck,
+                Chunk::ShutdownComplete,
+            ]);
+            let tag = *random.pick(&[0, 1_000, 70_000]);
+            sctp(chunk, (tag, 1_000), src, dst)
+        }
         _ => {
-            let flags = *random.pick(&["S", "SA", "A", "PA", "FA", "R", "RA", ""]);
+            let flags = *random.pick(&["S", "S", "SA", "A", "PA", "FA", "R", "RA", ""]);
             tcp(flags, src, dst).numbers(1_000, *random.pick(&[0, 1_001, 1_002, 70_000]))
         }
     };
-    packet.payload = vec![7; 2 * random.below(20) as usize];
-    let mut bytes = packet.bytes();
-    if random.below(8) == 0 {
-        damage(random, &mut bytes);
+    // Also an odd length, and one that fills a checksum with 16 bits of choice.
+    let length = random.below(40) as usize;
+    let fill = random.draw() as u8;
+    packet.carrying(&vec![fill; length])
+}
+
+fn icmp_or_other(random: &mut Random, n: Names) -> Vec<u8> {
+    let (client, vip, pod) = (n.client(1).ip(), n.vip(1, 80).ip(), n.pod(1, 80).ip());
+    let (src, dst) = *random.pick(&[(client, vip), (client, pod), (pod, client)]);
+    match random.below(3) {
+        0 => Icmp::EchoRequest.message(src, dst, &[0; 40], 26),
+        _ => of_protocol(
+            src,
+            dst,
+            *random.pick(&[1, 58, 6, 17, 132, 47, 89, 253]),
+            &[3; 30],
+        ),
     }
-    (at, bytes)
+}
+
+/// A quarter of them twice.
+fn odd_headers(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
+    let is_v6 = bytes[12..14] == [0x86, 0xdd];
+    let room = |bytes: &[u8]| is_v6 || bytes[14] & 0xf <= 5;
+    let mut bytes = bytes.to_vec();
+    for _ in 0..*random.pick(&[1, 1, 1, 2, 6]) {
+        bytes = match random.below(3) {
+            0 if is_v6 => with_destination_options(&bytes, 8 * (1 + random.below(20) as usize)),
+            _ if room(&bytes) => with_options(&bytes),
+            _ => bytes,
+        };
+    }
+    bytes
+}
+
+/// Takes out the checksum of a UDP packet without options.
+fn without_checksum(bytes: &mut [u8]) {
+    let at = payload_of(bytes);
+    let protocol = if at == 34 { bytes[23] } else { bytes[20] };
+    if protocol == 17 && bytes.len() >= at + 8 {
+        bytes[at + 6..at + 8].fill(0);
+    }
 }
 
 /// Changes some bytes, or cuts the packet; a test run needs a whole IP header, so not into that.
 fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
-    for _ in 0..random.below(3) {
-        let place = 14 + random.below(bytes.len() as u64 - 14) as usize;
-        bytes[place] = random.draw() as u8;
+    let header = if bytes[12..14] == [0x86, 0xdd] { 54 } else { 34 };
+    for _ in 0..random.below(4) {
+        // Mostly the headers, where it matters.
+        let bound = match random.below(2) {
+            0 => bytes.len() as u64 - 14,
+            _ => (bytes.len() as u64 - 14).min(64),
+        };
+        let place = 14 + random.below(bound) as usize;
+        bytes[place] = match random.below(3) {
+            0 => bytes[place] ^ (1 << random.below(8)),
+            _ => random.draw() as u8,
+        };
     }
-    if random.below(2) == 0 {
-        let keep = 54 + random.below(bytes.len() as u64) as usize;
+    if random.once_in(2) {
+        let keep = header + random.below(bytes.len() as u64 - header as u64 + 1) as usize;
         bytes.truncate(keep);
+    } else if random.once_in(4) {
+        // What Ethernet pads a short frame with.
+        let longer = bytes.len() + random.below(40) as usize;
+        bytes.resize(longer, 0xee);
     }
 }

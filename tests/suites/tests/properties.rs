@@ -10,7 +10,8 @@ use etherparse::SlicedPacket;
 use proptest::prelude::*;
 use suites::cases::Machine as _;
 use suites::host::Host;
-use suites::packet::{Packet, describe, tcp, udp};
+use suites::packet::{Packet, describe, is_sound, tcp, udp};
+use suites::random::{Random, Traffic, world as random_world};
 use suites::world::{At, Names, World};
 
 fn family() -> impl Strategy<Value = Family> {
@@ -97,6 +98,47 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
         _ => return None,
     };
     (good && sum == calculated).then(|| (SocketAddr::new(src, sport), SocketAddr::new(dst, dport)))
+}
+
+/// The kernel tier compares a million of these with the kernel; here each must come out sound.
+#[test]
+fn random_packets_come_out_sound_or_as_they_came() {
+    for seed in 0..200 {
+        let (mut random, mut traffic, mut host) = (Random(seed), Traffic::default(), Host::default());
+        host.set(&random_world(&mut random));
+        for number in 0..250 {
+            let (at, packet) = traffic.packet(&mut random);
+            let (outcome, out) = host.run(at, &packet);
+            let told = || {
+                format!(
+                    "seed {seed}, packet {number} at {at:?}: {}\n{outcome:?}: {}",
+                    describe(&packet),
+                    describe(&out)
+                )
+            };
+            let is_tagged = matches!(packet[12..14], [0x81, 0x00] | [0x88, 0xa8]);
+            let passes = outcome.verdict() == Verdict::Next;
+            if passes && !is_tagged {
+                assert_eq!(out.len(), packet.len(), "{}", told());
+                assert!(is_sound(&out) || !is_sound(&packet), "{}", told());
+                let is_left = matches!(
+                    outcome,
+                    Outcome::NotOurs
+                        | Outcome::NotIp
+                        | Outcome::Malformed
+                        | Outcome::OwnAddress
+                        | Outcome::TakenOver
+                );
+                assert!(!is_left || out == packet, "{}", told());
+            }
+            if outcome.verdict() == Verdict::Answer && !is_tagged {
+                assert!(is_sound(&out), "{}", told());
+            }
+            if passes {
+                traffic.saw(at, &packet, &out);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
