@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The case table through the loaded kernel programs (BPF_PROG_TEST_RUN), and random packets beside the host build.
 
+#![expect(clippy::panic, reason = "test code fails loudly")]
+
 use std::collections::BTreeMap;
 
 use dataplane::model::Family;
