@@ -49,13 +49,16 @@ pub struct Device {
     pub v4: Addr4,
     /// The same for IPv6; `::` if there is none.
     pub v6: Addr6,
+    /// 1: who sends by it is one of this node's pods, as far as policies care; else 0. What policies
+    /// hold where pods are told by their address instead, `networks.rs` says.
+    pub local: u32,
 }
 
 /// The node's settings: the one value of the map `config`.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Config {
-    /// [`Config::TAKE_OVER`] and nothing else so far.
+    /// [`Config::TAKE_OVER`] and the others.
     pub flags: u32,
     /// First port of the range that rewritten source ports are taken from. Host byte order.
     pub ports_first: u16,
@@ -71,4 +74,8 @@ impl Config {
     /// A TCP segment to a VIP that is no SYN and has no flow passes untouched: kube-proxy's
     /// conntrack entries, older than Shunt, may own the connection.
     pub const TAKE_OVER: u32 = 1;
+    /// Every flow to a ClusterIP is masqueraded.
+    pub const MASQUERADE_ALL: u32 = 1 << 1;
+    /// Clients outside the node are refused at ClusterIPs.
+    pub const REFUSE_EXTERNAL: u32 = 1 << 2;
 }

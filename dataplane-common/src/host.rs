@@ -12,10 +12,12 @@ use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
 use crate::fragment::{FragmentKey, FragmentValue};
+use crate::networks::{Networks, Prefix};
 use crate::packet::{Fault, Field, Packet};
 use crate::reject::TokenBucket;
 use crate::service::{
-    AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, ServiceTraffic, SetId, SetRef,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, FrontendKey, FrontendValue, RangeKey, ServiceId,
+    ServiceTraffic, SetId, SetRef,
 };
 use crate::state::Tick;
 use crate::tables::{Direction, Insert, InsertError, Tables};
@@ -125,6 +127,12 @@ pub struct HostTables<F: Family> {
     pub sets: BTreeMap<SetId, Vec<BackendId>>,
     /// `backends4` or `backends6`.
     pub backends: BTreeMap<BackendId, Backend<F>>,
+    /// `affinity4` or `affinity6`.
+    pub affinity: RefCell<BTreeMap<AffinityKey<F>, Affinity<F>>>,
+    /// `ranges4` or `ranges6`.
+    pub ranges: Vec<(ServiceId, Prefix<F>)>,
+    /// `networks4` or `networks6`.
+    pub networks: Networks<F>,
     /// The device of the next packet.
     pub device: Option<Device>,
     /// `config`.
@@ -149,6 +157,9 @@ impl<F: Family> Default for HostTables<F> {
             frontends: BTreeMap::new(),
             sets: BTreeMap::new(),
             backends: BTreeMap::new(),
+            affinity: RefCell::default(),
+            ranges: Vec::new(),
+            networks: Networks::default(),
             device: None,
             config: Config {
                 ports_first: 61_000,
@@ -242,6 +253,24 @@ impl<F: Family> Tables<F> for HostTables<F> {
 
     fn backend(&self, id: BackendId) -> Option<Backend<F>> {
         Some(self.backends.get(&id).copied().unwrap_or_default())
+    }
+
+    fn affinity(&self, key: &AffinityKey<F>) -> Option<Affinity<F>> {
+        self.affinity.borrow().get(key).copied()
+    }
+
+    fn put_affinity(&self, key: &AffinityKey<F>, value: &Affinity<F>) {
+        self.affinity.borrow_mut().insert(*key, *value);
+    }
+
+    fn is_in_ranges(&self, key: &RangeKey<F>) -> bool {
+        self.ranges
+            .iter()
+            .any(|(service, range)| *service == key.service && range.covers(&key.addr))
+    }
+
+    fn networks(&self) -> Option<&Networks<F>> {
+        Some(&self.networks)
     }
 
     fn device(&self) -> Option<Device> {

@@ -14,7 +14,9 @@
 //!   parse the headers           [headers.rs]     -> FlowKey
 //!   known flow?                 [established.rs] lifetime, TCP events, repair -> rewrite
 //!   else, at ingress            [new_flow.rs]    a flow of its own, or none
+//!     who asks                  [source.rs]      pod or not, masquerade or not
 //!     which Service, backend    [select.rs]      address -> frontend -> set -> backend
+//!                               [affinity.rs]    ... or the one the client had
 //!     whose reply is whose      [reserve.rs]     the reply's tuple, claimed
 //!   write the new addresses     [rewrite.rs]     checksums by difference
 //!   or answer "unreachable"     [reject.rs]
@@ -32,6 +34,7 @@
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+mod affinity;
 mod checksum;
 mod device;
 mod established;
@@ -44,6 +47,7 @@ mod headers;
 pub mod host;
 mod icmp;
 mod masquerade;
+mod networks;
 mod new_flow;
 mod outcome;
 mod packet;
@@ -53,6 +57,7 @@ mod rewrite;
 mod sctp;
 mod select;
 mod service;
+mod source;
 mod state;
 mod steer;
 mod tables;
@@ -67,12 +72,14 @@ pub use family::{Family, V4, V6};
 pub use flow::{Entry, FlowKey, FlowValue, Hook};
 pub use fragment::{FragmentKey, FragmentValue};
 pub use headers::{Headers, Layout, Parsed, Protocol};
+pub use networks::{Detect, Networks, Prefix, SERVICE_RANGES};
 pub use outcome::{Outcome, Verdict};
 pub use packet::{Fault, Field, Packet};
 pub use reject::TokenBucket;
 pub use service::{
-    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, SET_CHUNK,
-    ServiceId, ServiceName, ServiceTraffic, SetChunk, SetId, SetKey, SetRef,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Choice, EmptyVerdict, FrontendKey,
+    FrontendKind, FrontendValue, RangeKey, SET_CHUNK, ServiceId, ServiceName, ServiceTraffic, SetChunk,
+    SetId, SetKey, SetRef,
 };
 pub use state::{State, Tick};
 pub use steer::{egress, ingress};

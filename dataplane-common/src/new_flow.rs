@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! A packet at ingress that is of no known flow: to a Service, or past it.
 
-use crate::device::{Config, DeviceKind};
+use crate::device::Config;
 use crate::established::Why;
 use crate::family::Family;
 use crate::flow::FlowValue;
@@ -14,6 +14,7 @@ use crate::reserve::{claim, forget, is_over};
 use crate::rewrite::rewrite;
 use crate::select::{Scope, backend, frontend};
 use crate::service::FrontendValue;
+use crate::source::Source;
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
 use crate::work::Work;
@@ -94,12 +95,18 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &Fr
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Route::End(Outcome::TakenOver);
     }
-    let scope = scope(tables);
-    let backend = match backend(tables, key, frontend, scope, value) {
+    let source = Source::of(tables, &key.src);
+    if source.scope == Scope::External
+        && frontend.is_cluster_ip()
+        && tables.config().flags & Config::REFUSE_EXTERNAL != 0
+    {
+        return Route::End(Outcome::RejectedExternal);
+    }
+    let backend = match backend(tables, key, frontend, source.scope, value) {
         Ok(backend) => backend,
         Err(outcome) => return Route::End(outcome),
     };
-    if backend.addr == key.src || (scope == Scope::External && !backend.is_local()) {
+    if source.needs_masquerade(tables, key, frontend, &backend) {
         value.state = value.state.with(State::MASQUERADE);
     }
     if midway {
@@ -107,15 +114,6 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &Fr
         value.state = value.state.with(State::REPLIED);
     }
     Route::Backend
-}
-
-/// Where the packet's sender is.
-#[inline(always)]
-fn scope<F: Family, T: Tables<F>>(tables: &T) -> Scope {
-    match tables.device() {
-        Some(device) if device.kind == DeviceKind::Uplink as u32 => Scope::External,
-        _ => Scope::Internal,
-    }
 }
 
 /// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service

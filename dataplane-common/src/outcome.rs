@@ -83,12 +83,18 @@ outcomes! {
     RejectedNoEndpoint = "rejected_no_endpoint" => Answer,
     /// The VIP has no such port: answered with "port unreachable".
     RejectedUnknownPort = "rejected_unknown_port" => Answer,
+    /// To a ClusterIP, from outside, where the node is told to refuse that: answered with "port unreachable".
+    RejectedExternal = "rejected_external" => Answer,
     /// To be answered with "port unreachable", but there were too many of these just now.
     RejectLimited = "reject_limited" => Drop,
     /// To be answered with "port unreachable", but the answer could not be made.
     RejectFailed = "reject_failed" => Drop,
     /// Endpoints exist, but the traffic policy leaves none for this source.
     PolicyDropped = "policy_dropped" => Drop,
+    /// To a load balancer's address, from outside the Service's source ranges.
+    SourceDropped = "source_dropped" => Drop,
+    /// About to leave the node, to an address that ClusterIPs come from and no Service has.
+    UnallocatedDropped = "unallocated_dropped" => Drop,
     /// To a VIP, with a protocol that no Service can have (ICMP echo, say).
     UnknownProtocol = "unknown_protocol" => Drop,
     /// A later part of a fragmented packet to a VIP, whose first part has not come, or did not pass.

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! Which Service a destination is, and which of its backends a new flow gets.
 //!
-//! Per new flow, never per packet: the frontend, one chunk of its set, the backend. The same for every way
-//! to a Service: nothing in here knows whether a packet or a socket asks.
+//! Per new flow, never per packet: the frontend (a NodePort is a second lookup), one chunk of its set,
+//! the backend. Where a Service asks for it: its source ranges, and whom its client was given to last.
+//! The same for every way to a Service: nothing in here knows whether a packet or a socket asks.
 
+use crate::affinity;
 use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::hash::{hash, scale};
 use crate::outcome::Outcome;
-use crate::service::{AddressFlags, Backend, BackendState, EmptyVerdict, FrontendKey, FrontendValue};
+use crate::service::{
+    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendKey, FrontendValue, RangeKey,
+    ServiceId,
+};
 use crate::tables::Tables;
 
 /// Where a client is, as far as traffic policies care.
@@ -27,21 +32,32 @@ pub(crate) fn frontend<F: Family, T: Tables<F>>(
     key: &FlowKey<F>,
     flags: AddressFlags,
 ) -> Result<FrontendValue, Outcome> {
-    if !flags.has(AddressFlags::VIP) {
-        return Err(Outcome::NotOurs);
+    let own = flags.has(AddressFlags::NODE);
+    if flags.has(AddressFlags::VIP)
+        && let Some(frontend) = tables.frontend(&FrontendKey::new(key.dst, key.dport, key.protocol))
+    {
+        return match frontend.is_cluster_ip() && own {
+            true => Err(Outcome::OwnAddress),
+            false => Ok(frontend),
+        };
     }
-    if flags.has(AddressFlags::NODE) {
-        return Err(Outcome::OwnAddress);
+    if flags.has(AddressFlags::NODE_PORTS)
+        && let Some(frontend) = tables.frontend(&FrontendKey::node_port(key.dport, key.protocol))
+    {
+        return Ok(frontend);
     }
-    tables
-        .frontend(&FrontendKey::new(key.dst, key.dport, key.protocol))
-        .ok_or(Outcome::RejectedUnknownPort)
+    Err(match (flags.has(AddressFlags::CLUSTER_IP), own) {
+        (false, _) => Outcome::NotOurs,
+        (true, true) => Outcome::OwnAddress,
+        (true, false) => Outcome::RejectedUnknownPort,
+    })
 }
 
-/// Chooses one of the frontend's backends and writes it into `value`.
+/// Chooses one of the frontend's backends for the client `key.src` and writes it into `value`.
 ///
-/// The same tuple gets the same backend while the set is the same, so that a flow whose entry was
-/// lost, or a retransmitted SYN, lands where it was before.
+/// A client with session affinity gets the backend it had, if it may still have it. Otherwise the same
+/// tuple gets the same backend while the set is the same, so that a flow whose entry was lost, or a
+/// retransmitted SYN, lands where it was before.
 #[inline(always)]
 pub(crate) fn backend<F: Family, T: Tables<F>>(
     tables: &T,
@@ -50,16 +66,29 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
     scope: Scope,
     value: &mut FlowValue<F>,
 ) -> Result<Backend<F>, Outcome> {
-    let (set, empty) = frontend.scope(scope == Scope::External);
+    if frontend.has_ranges() && !is_in_ranges(tables, frontend.service, &key.src) {
+        return Err(Outcome::SourceDropped);
+    }
+    let external = scope == Scope::External;
+    let (set, empty) = frontend.scope(external);
     if set.size == 0 {
         return Err(match empty {
             EmptyVerdict::Reject => Outcome::RejectedNoEndpoint,
             EmptyVerdict::Drop => Outcome::PolicyDropped,
         });
     }
-    let id = tables
-        .slot(set, scale(hash(key), set.size))
-        .ok_or(Outcome::BackendMissing)?;
+    let remembered = if frontend.affinity_seconds == 0 {
+        BackendId::default()
+    } else {
+        affinity::recall(tables, &key.src, frontend, external)
+    };
+    let id = if remembered == BackendId::default() {
+        tables
+            .slot(set, scale(hash(key), set.size))
+            .ok_or(Outcome::BackendMissing)?
+    } else {
+        remembered
+    };
     let backend = match tables.backend(id) {
         Some(backend) if backend.state() != BackendState::Gone && backend.service == frontend.service => {
             backend
@@ -68,5 +97,17 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
     };
     (value.addr, value.port, value.backend, value.service) =
         (backend.addr, backend.port, id, frontend.service);
+    if frontend.affinity_seconds != 0 {
+        affinity::remember(tables, &key.src, value);
+    }
     Ok(backend)
+}
+
+/// Whether a client is in one of a Service's source ranges.
+#[inline(never)]
+fn is_in_ranges<F: Family, T: Tables<F>>(tables: &T, service: ServiceId, client: &F::Addr) -> bool {
+    tables.is_in_ranges(&RangeKey {
+        service,
+        addr: *client,
+    })
 }

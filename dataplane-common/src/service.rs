@@ -5,6 +5,7 @@
 //! but for a UDP one, which asks its backend's slot (an array) whether the backend is still there.
 
 use crate::family::Family;
+use crate::state::Tick;
 use crate::wire::Port;
 
 /// A Service port (one name and protocol of one Service). 0 is none.
@@ -33,9 +34,14 @@ pub struct AddressFlags(pub u32);
 impl AddressFlags {
     /// At least one frontend has this address.
     pub const VIP: Self = Self(1);
-    /// It is an address of this node: a VIP that the node owns itself (a node-local DNS cache) is
-    /// not translated.
+    /// It is an address of this node: a ClusterIP that the node owns itself (a node-local DNS cache)
+    /// is not translated.
     pub const NODE: Self = Self(1 << 1);
+    /// It is an address of this node that serves NodePorts.
+    pub const NODE_PORTS: Self = Self(1 << 2);
+    /// At least one ClusterIP frontend has it: ports that no Service has there are refused. At a load
+    /// balancer's or an external address, other ports may be somebody else's.
+    pub const CLUSTER_IP: Self = Self(1 << 3);
 
     /// These flags and those.
     pub const fn with(self, other: Self) -> Self {
@@ -50,6 +56,9 @@ impl AddressFlags {
 }
 
 /// What a client connects to: key of the maps `frontends4` and `frontends6`.
+///
+/// A NodePort has the unspecified address: it is served at every address with
+/// [`AddressFlags::NODE_PORTS`], and never written once for each of them.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FrontendKey<F: Family> {
@@ -73,6 +82,27 @@ impl<F: Family> FrontendKey<F> {
             zero: 0,
         }
     }
+
+    /// The frontend of a NodePort.
+    #[inline(always)]
+    pub fn node_port(port: Port, protocol: u8) -> Self {
+        Self::new(F::Addr::default(), port, protocol)
+    }
+}
+
+/// What kind of address a frontend has: what rules its clients.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum FrontendKind {
+    /// A Service's address within the cluster.
+    #[default]
+    ClusterIp = 0,
+    /// A port of the nodes' own addresses.
+    NodePort = 1,
+    /// An address of a load balancer that hands packets on as they are.
+    LoadBalancer = 2,
+    /// An address that an administrator has led to the nodes.
+    ExternalIp = 3,
 }
 
 /// The backends for one source scope.
@@ -115,14 +145,19 @@ pub struct FrontendValue {
 impl FrontendValue {
     const DROP_INTERNAL: u32 = 1;
     const DROP_EXTERNAL: u32 = 1 << 1;
+    const RANGES: u32 = 1 << 2;
+    const LOCAL: u32 = 1 << 3;
+    const KIND_SHIFT: u32 = 8;
+    const KIND: u32 = 3 << Self::KIND_SHIFT;
 
     /// A frontend of `service` with these sets, and what to do where one is empty.
     pub fn new(
         service: ServiceId,
+        kind: FrontendKind,
         (internal, internal_empty): (SetRef, EmptyVerdict),
         (external, external_empty): (SetRef, EmptyVerdict),
     ) -> Self {
-        let mut flags = 0;
+        let mut flags = (kind as u32) << Self::KIND_SHIFT;
         if internal_empty == EmptyVerdict::Drop {
             flags |= Self::DROP_INTERNAL;
         }
@@ -136,6 +171,74 @@ impl FrontendValue {
             external,
             affinity_seconds: 0,
         }
+    }
+
+    /// Only for clients in the Service's source ranges (map `ranges4` or `ranges6`).
+    #[must_use]
+    pub fn with_ranges(self) -> Self {
+        Self {
+            flags: self.flags | Self::RANGES,
+            ..self
+        }
+    }
+
+    /// Its traffic policy is `Local`: the set of clients that the policy holds for is the choice of
+    /// backends on this node.
+    #[must_use]
+    pub fn with_local_policy(self) -> Self {
+        Self {
+            flags: self.flags | Self::LOCAL,
+            ..self
+        }
+    }
+
+    /// With ClientIP session affinity for so many seconds; 0 is none.
+    #[must_use]
+    pub fn with_affinity(self, affinity_seconds: u32) -> Self {
+        Self {
+            affinity_seconds,
+            ..self
+        }
+    }
+
+    /// What kind of address it has.
+    #[inline(always)]
+    pub fn kind(&self) -> FrontendKind {
+        match (self.flags & Self::KIND) >> Self::KIND_SHIFT {
+            1 => FrontendKind::NodePort,
+            2 => FrontendKind::LoadBalancer,
+            3 => FrontendKind::ExternalIp,
+            _ => FrontendKind::ClusterIp,
+        }
+    }
+
+    /// Whether it is a ClusterIP's.
+    #[inline(always)]
+    pub fn is_cluster_ip(&self) -> bool {
+        self.flags & Self::KIND == 0
+    }
+
+    /// Whether source ranges say who may be its client.
+    #[inline(always)]
+    pub fn has_ranges(&self) -> bool {
+        self.flags & Self::RANGES != 0
+    }
+
+    /// The choice of backends that a scope's set is. The outside's policy is not for this node's own
+    /// clients, a ClusterIP's policy is for all.
+    #[inline(always)]
+    pub fn choice(&self, external: bool) -> Choice {
+        if self.has_local_policy() && (external || self.is_cluster_ip()) {
+            Choice::Here
+        } else {
+            Choice::Anywhere
+        }
+    }
+
+    /// Whether its traffic policy is `Local`.
+    #[inline(always)]
+    pub fn has_local_policy(&self) -> bool {
+        self.flags & Self::LOCAL != 0
     }
 
     /// The set, and the verdict if it is empty, for a source outside (`external`) or on this node.
@@ -187,6 +290,16 @@ pub enum BackendState {
     Draining = 2,
 }
 
+/// The choices of backends that a Service port has: each of its sets is one of them. A backend knows
+/// which it is in, so that membership is seen without a search through the set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Choice {
+    /// Among all.
+    Anywhere,
+    /// Among those on this node.
+    Here,
+}
+
 /// An endpoint of a Service port: value of the arrays `backends4` and `backends6`.
 ///
 /// The slot of a backend that went may be taken by another; a flow that holds the old number sees
@@ -201,18 +314,45 @@ pub struct Backend<F: Family> {
     /// The target port.
     pub port: Port,
     state: u8,
-    local: u8,
+    flags: u8,
 }
 
 impl<F: Family> Backend<F> {
-    /// A backend; `local` if its pod is on this node.
+    const LOCAL: u8 = 1;
+    const ANYWHERE: u8 = 1 << 1;
+    const HERE: u8 = 1 << 2;
+
+    /// A backend; `local` if its pod is on this node. In no choice yet.
     pub fn new(addr: F::Addr, port: Port, service: ServiceId, state: BackendState, local: bool) -> Self {
         Self {
             addr,
             service,
             port,
             state: state as u8,
-            local: local as u8,
+            flags: if local { Self::LOCAL } else { 0 },
+        }
+    }
+
+    /// In a choice, too.
+    #[must_use]
+    pub fn chosen(self, choice: Choice) -> Self {
+        Self {
+            flags: self.flags | Self::flag(choice),
+            ..self
+        }
+    }
+
+    /// Whether new flows of this choice may go to it.
+    #[inline(always)]
+    pub fn is_chosen(&self, choice: Choice) -> bool {
+        self.flags & Self::flag(choice) != 0
+    }
+
+    #[inline(always)]
+    fn flag(choice: Choice) -> u8 {
+        match choice {
+            Choice::Anywhere => Self::ANYWHERE,
+            Choice::Here => Self::HERE,
         }
     }
 
@@ -229,7 +369,7 @@ impl<F: Family> Backend<F> {
     /// Whether its pod is on this node, so that its reply comes back here.
     #[inline(always)]
     pub fn is_local(&self) -> bool {
-        self.local != 0
+        self.flags & Self::LOCAL != 0
     }
 
     /// Whether this is the backend at `addr`:`port` of `service`, and not gone.
@@ -240,6 +380,58 @@ impl<F: Family> Backend<F> {
             && self.addr == *addr
             && self.port == port
     }
+}
+
+/// Whom a client was given to: key of the maps `affinity4` and `affinity6`. One for all frontends of
+/// a Service port.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AffinityKey<F: Family> {
+    /// The client.
+    pub client: F::Addr,
+    /// The Service port.
+    pub service: ServiceId,
+}
+
+/// The backend a client was given to last: value of the maps `affinity4` and `affinity6`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Affinity<F: Family> {
+    /// The backend's address, by which one is told from another that has taken its slot.
+    pub addr: F::Addr,
+    /// The backend.
+    pub backend: BackendId,
+    /// When the client's last *new* flow began.
+    pub last_new: Tick,
+    /// The backend's port.
+    pub port: Port,
+    /// Zero.
+    pub zero: [u8; 2],
+}
+
+impl<F: Family> Affinity<F> {
+    /// Whether it is over at `now`, by a Service's timeout. Held at least that long, and at most two
+    /// ticks longer.
+    #[inline(always)]
+    pub fn is_expired(&self, timeout_seconds: u32, now: Tick) -> bool {
+        now.since(self.last_new) > Tick::from_nanoseconds(timeout_seconds as u64 * 1_000_000_000).0 + 1
+    }
+}
+
+/// Who may be a client of a load balancer's frontend: key of the longest-prefix maps `ranges4` and
+/// `ranges6`, with a prefix of 32 bits for the Service and those of the range.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RangeKey<F: Family> {
+    /// The Service port.
+    pub service: ServiceId,
+    /// The client, or the range.
+    pub addr: F::Addr,
+}
+
+impl<F: Family> RangeKey<F> {
+    /// Bits of the Service in a key's prefix.
+    pub const SERVICE_BITS: u32 = 32;
 }
 
 /// What a Service port is called: value of the map `services`, so that a restarted agent and the
@@ -302,4 +494,10 @@ const _: () = {
     assert!(size_of::<Backend<V4>>() == 4 + 4 + 2 + 2);
     assert!(size_of::<Backend<V6>>() == 16 + 4 + 2 + 2);
     assert!(size_of::<ServiceName>() == 2 + ServiceName::MAX);
+    assert!(size_of::<AffinityKey<V4>>() == 4 + 4);
+    assert!(size_of::<AffinityKey<V6>>() == 16 + 4);
+    assert!(size_of::<Affinity<V4>>() == 4 + 4 + 4 + 4);
+    assert!(size_of::<Affinity<V6>>() == 16 + 4 + 4 + 4);
+    assert!(size_of::<RangeKey<V4>>() == 4 + 4);
+    assert!(size_of::<RangeKey<V6>>() == 4 + 16);
 };

@@ -5,7 +5,11 @@ use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue};
 use crate::fragment::{FragmentKey, FragmentValue};
-use crate::service::{AddressFlags, Backend, BackendId, FrontendKey, FrontendValue, ServiceId, SetRef};
+use crate::networks::Networks;
+use crate::service::{
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, FrontendKey, FrontendValue, RangeKey, ServiceId,
+    SetRef,
+};
 use crate::state::Tick;
 use crate::work::Work;
 
@@ -65,6 +69,18 @@ pub trait Tables<F: Family> {
 
     /// A backend. A slot that was never filled reads as one that is gone.
     fn backend(&self, id: BackendId) -> Option<Backend<F>>;
+
+    /// The backend that a client had last. `put_affinity`'s are kept as long as there is room.
+    fn affinity(&self, key: &AffinityKey<F>) -> Option<Affinity<F>>;
+
+    /// Remembers the backend that a client has.
+    fn put_affinity(&self, key: &AffinityKey<F>, value: &Affinity<F>);
+
+    /// Whether an address is in one of a Service's source ranges.
+    fn is_in_ranges(&self, key: &RangeKey<F>) -> bool;
+
+    /// The cluster's address ranges.
+    fn networks(&self) -> Option<&Networks<F>>;
 
     /// The device that the packet came in or goes out by.
     fn device(&self) -> Option<Device>;

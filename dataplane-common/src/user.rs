@@ -5,9 +5,11 @@ use crate::device::{Config, Device};
 use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::fragment::{FragmentKey, FragmentValue};
+use crate::networks::Networks;
 use crate::reject::TokenBucket;
 use crate::service::{
-    AddressFlags, Backend, FrontendKey, FrontendValue, ServiceName, ServiceTraffic, SetKey,
+    AddressFlags, Affinity, AffinityKey, Backend, FrontendKey, FrontendValue, RangeKey, ServiceName,
+    ServiceTraffic, SetKey,
 };
 use crate::wire::{Addr4, Addr6};
 
@@ -45,3 +47,11 @@ unsafe impl<F: Family> aya::Pod for Backend<F> {}
 unsafe impl<F: Family> aya::Pod for FragmentKey<F> {}
 // SAFETY: as above.
 unsafe impl<F: Family> aya::Pod for FragmentValue<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for AffinityKey<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for Affinity<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for RangeKey<F> {}
+// SAFETY: as above.
+unsafe impl<F: Family> aya::Pod for Networks<F> {}

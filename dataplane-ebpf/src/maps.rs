@@ -3,11 +3,11 @@
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Backend, Config, Device, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    FrontendKey, FrontendValue, Outcome, ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6,
-    Work,
+    AddressFlags, Affinity, AffinityKey, Backend, Config, Device, Family, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, FrontendKey, FrontendValue, Networks, Outcome, RangeKey, ServiceName, ServiceTraffic,
+    SetChunk, SetKey, TokenBucket, V4, V6, Work,
 };
 
 /// A family whose flows and Services are kept in maps of this object.
@@ -17,13 +17,18 @@ pub(crate) trait Stored: Family {
     fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;
     fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue>;
     fn backends() -> &'static Array<Backend<Self>>;
+    fn affinity() -> &'static LruHashMap<AffinityKey<Self>, Affinity<Self>>;
+    fn ranges() -> &'static LpmTrie<RangeKey<Self>, u8>;
+    fn networks() -> &'static Array<Networks<Self>>;
     fn work() -> &'static PerCpuArray<Work<Self>>;
 }
 
 macro_rules! stored {
     ($family:ty, $flows:ident = $flows_name:literal, $fragments:ident = $fragments_name:literal,
      $addresses:ident = $addresses_name:literal,
-     $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal, $work:ident = $work_name:literal) => {
+     $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal,
+     $affinity:ident = $affinity_name:literal, $ranges:ident = $ranges_name:literal,
+     $networks:ident = $networks_name:literal, $work:ident = $work_name:literal) => {
         #[map(name = $flows_name)]
         static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(262_144, 0);
         /// A packet's parts follow each other at once: of 10 Gbit/s of fragments, this holds a tenth of a second.
@@ -38,6 +43,14 @@ macro_rules! stored {
             HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
         #[map(name = $backends_name)]
         static $backends: Array<Backend<$family>> = Array::pinned(262_144, 0);
+
+        #[map(name = $affinity_name)]
+        static $affinity: LruHashMap<AffinityKey<$family>, Affinity<$family>> =
+            LruHashMap::pinned(131_072, 0);
+        #[map(name = $ranges_name)]
+        static $ranges: LpmTrie<RangeKey<$family>, u8> = LpmTrie::pinned(65_536, 0);
+        #[map(name = $networks_name)]
+        static $networks: Array<Networks<$family>> = Array::pinned(1, 0);
 
         /// Not pinned: nothing in it outlives a packet.
         #[map(name = $work_name)]
@@ -70,6 +83,21 @@ macro_rules! stored {
             }
 
             #[inline(always)]
+            fn affinity() -> &'static LruHashMap<AffinityKey<Self>, Affinity<Self>> {
+                &$affinity
+            }
+
+            #[inline(always)]
+            fn ranges() -> &'static LpmTrie<RangeKey<Self>, u8> {
+                &$ranges
+            }
+
+            #[inline(always)]
+            fn networks() -> &'static Array<Networks<Self>> {
+                &$networks
+            }
+
+            #[inline(always)]
             fn work() -> &'static PerCpuArray<Work<Self>> {
                 &$work
             }
@@ -84,6 +112,9 @@ stored!(
     ADDRESSES4 = "addresses4",
     FRONTENDS4 = "frontends4",
     BACKENDS4 = "backends4",
+    AFFINITY4 = "affinity4",
+    RANGES4 = "ranges4",
+    NETWORKS4 = "networks4",
     WORK4 = "work4"
 );
 stored!(
@@ -93,6 +124,9 @@ stored!(
     ADDRESSES6 = "addresses6",
     FRONTENDS6 = "frontends6",
     BACKENDS6 = "backends6",
+    AFFINITY6 = "affinity6",
+    RANGES6 = "ranges6",
+    NETWORKS6 = "networks6",
     WORK6 = "work6"
 );
 

@@ -5,10 +5,11 @@ use core::ptr::NonNull;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::{bpf_ktime_get_coarse_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
+use aya_ebpf::maps::lpm_trie;
 use dataplane_common::{
-    AddressFlags, Backend, BackendId, Config, Device, Direction, Entry, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, FrontendKey, FrontendValue, Insert, InsertError, Protocol, SET_CHUNK, ServiceId, SetKey,
-    SetRef, Tables, Tick, Work,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, FlowKey,
+    FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert, InsertError, Networks,
+    Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
 };
 
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
@@ -135,6 +136,30 @@ impl<F: Stored> Tables<F> for Maps {
     #[inline(always)]
     fn backend(&self, id: BackendId) -> Option<Backend<F>> {
         F::backends().get(id.0).copied()
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey<F>) -> Option<Affinity<F>> {
+        // SAFETY: read at once. An entry that is evicted and reused under us may read as a mixture, which
+        // its backend's slot or set does not bear out.
+        unsafe { F::affinity().get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn put_affinity(&self, key: &AffinityKey<F>, value: &Affinity<F>) {
+        // The map makes room for it; if it cannot, the client is not remembered.
+        let _ = F::affinity().insert(key, value, BPF_ANY as u64);
+    }
+
+    #[inline(always)]
+    fn is_in_ranges(&self, key: &RangeKey<F>) -> bool {
+        let whole = 8 * size_of::<RangeKey<F>>() as u32;
+        F::ranges().get(lpm_trie::Key::new(whole, *key)).is_some()
+    }
+
+    #[inline(always)]
+    fn networks(&self) -> Option<&Networks<F>> {
+        F::networks().get(0)
     }
 
     #[inline(always)]

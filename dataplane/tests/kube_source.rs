@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use apiserver::{Ending, Fault, Fixture, Garble, Key, Resource, Rule, Settings, User, Verb, Which};
-use dataplane::compile::Limits;
 use dataplane::index::door::Door;
 use dataplane::index::{Change, Event, Index};
 use dataplane::metrics::Metrics;
@@ -50,7 +49,7 @@ impl Bench {
             ..Pace::default()
         };
         let source = tokio::spawn(run(client, pace, Door::new("node-a"), sender, metrics));
-        let mut index = Index::new(Limits::default());
+        let mut index = Index::new(dataplane::index::Settings::default());
         index.apply(Event::NodeAddresses([].into()));
         Self {
             server,

@@ -15,8 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::admin::{Heartbeat, Ready, RefusedObject, Status, Task};
-use crate::compile::Limits;
-use crate::index::{Index, News};
+use crate::index::{Index, News, Settings};
 use crate::metrics::Metrics;
 use crate::plan::{Maps, Planner};
 use crate::watch::{Batch, Receiver};
@@ -45,11 +44,11 @@ pub struct Reports {
 pub fn run<M: Maps>(
     events: Receiver,
     maps: M,
-    limits: Limits,
+    settings: Settings,
     reports: Reports,
     shutdown: impl Future<Output = ()>,
 ) -> impl Future<Output = M> {
-    Agent::new(maps, limits, reports).run(events, shutdown)
+    Agent::new(maps, settings, reports).run(events, shutdown)
 }
 
 struct Agent<M> {
@@ -80,12 +79,12 @@ struct Change {
 }
 
 impl<M: Maps> Agent<M> {
-    fn new(maps: M, limits: Limits, reports: Reports) -> Self {
+    fn new(maps: M, settings: Settings, reports: Reports) -> Self {
         reports.metrics.in_step.set(0);
         let lists = Some(reports.ready.register_task("first lists of all kinds"));
         let out_of_step = Some(reports.ready.register_task("kernel in step"));
         let agent = Self {
-            index: Index::new(limits),
+            index: Index::new(settings),
             planner: None,
             maps,
             reports,

@@ -54,7 +54,7 @@ impl<M: Maps> Agent<M> {
             }
             none => none.insert(Planner::adopt(state, self.maps.capacity())),
         };
-        planner.set_node_addresses(self.index.node_addresses().clone());
+        planner.set_surroundings(self.index.surroundings());
         let plan = planner.plan_everything(&wanted);
         info!(
             services = wanted.len(),
@@ -75,9 +75,7 @@ impl<M: Maps> Agent<M> {
         let Some(planner) = &mut self.planner else {
             return Vec::new();
         };
-        if planner.node_addresses() != self.index.node_addresses() {
-            planner.set_node_addresses(self.index.node_addresses().clone());
-        }
+        planner.set_surroundings(self.index.surroundings());
         let plan = planner.plan(&wanted);
         debug!(
             services = wanted.len(),

@@ -12,6 +12,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::index::testing::{applied, deleted, listed, service, slice};
 use crate::index::{Event, Source};
+use crate::model::NodeAddress;
 use crate::plan::testing::{ChaosMaps, contents};
 use crate::plan::{Bound, Capacity, KernelState, MapsError, MemoryMaps, Op};
 use crate::watch::{Sender, channel};
@@ -132,7 +133,13 @@ impl Bench {
             status: status_sender,
         };
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(run(receiver, maps.clone(), Limits::default(), reports, shutdown));
+        let task = tokio::spawn(run(
+            receiver,
+            maps.clone(),
+            Settings::default(),
+            reports,
+            shutdown,
+        ));
         Self {
             events,
             maps,
@@ -436,14 +443,16 @@ async fn node_addresses_reach_the_kernel() {
     bench.settle(web()).await;
     let vip_on_the_node = "10.96.0.1".parse().unwrap();
     bench
-        .settle(vec![Event::NodeAddresses([vip_on_the_node].into())])
+        .settle(vec![Event::NodeAddresses(
+            [(vip_on_the_node, NodeAddress::default())].into(),
+        )])
         .await;
     let addresses = bench.maps.state().addresses;
     let printed: Vec<_> = addresses
         .iter()
         .map(|(addr, flags)| format!("{addr} {flags}"))
         .collect();
-    assert_eq!(printed, ["10.96.0.1 VIP and node"]);
+    assert_eq!(printed, ["10.96.0.1 cluster IP and node"]);
 }
 
 #[tokio::test(start_paused = true)]

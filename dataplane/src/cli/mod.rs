@@ -26,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Keep this node's kernel in step with Services and EndpointSlices
-    Agent(agent::Args),
+    Agent(Box<agent::Args>),
     /// Tell whether this machine can run Shunt
     Check(check::Args),
     /// Show what the kernel holds and counts
@@ -53,7 +53,7 @@ struct RootArgs {
 impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
-            Command::Agent(args) => agent::run(args).map(|()| ExitCode::SUCCESS),
+            Command::Agent(args) => agent::run(*args).map(|()| ExitCode::SUCCESS),
             Command::Check(args) => Ok(check::run(&args)),
             Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
             Command::Services(args) => services::run(&args).map(|()| ExitCode::SUCCESS),

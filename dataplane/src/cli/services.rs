@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::RootArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, KernelMaps, Pins, Sizes, Tables, Traffic};
-use crate::plan::{BackendState, KernelState, Maps as _, ServiceId};
+use crate::model::FrontendKey;
+use crate::plan::{BackendState, EmptyVerdict, FrontendValue, KernelState, Maps as _, ScopeValue, ServiceId};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,9 +25,34 @@ pub(super) struct Args {
 struct ServiceView {
     name: String,
     protocol: String,
-    frontends: Vec<SocketAddr>,
+    frontends: Vec<FrontendView>,
+    /// Who may be a client of the restricted frontends.
+    source_ranges: Vec<String>,
     backends: Vec<BackendView>,
     traffic: Traffic,
+}
+
+#[derive(Debug, Serialize)]
+struct FrontendView {
+    /// A NodePort's is the unspecified address: it is served at every address that serves NodePorts.
+    address: SocketAddr,
+    kind: &'static str,
+    /// The traffic policy that rules it.
+    policy: &'static str,
+    /// For this node's pods and processes.
+    internal: ScopeView,
+    /// For everybody else.
+    external: ScopeView,
+    /// ClientIP session affinity; 0 is none.
+    affinity_seconds: u32,
+    restricted: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ScopeView {
+    backends: u32,
+    /// What becomes of flows if there are none.
+    otherwise: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +86,7 @@ fn views(state: &KernelState, counters: &Counters<'_>) -> Vec<ServiceView> {
                 name: name.label(),
                 protocol: name.protocol.to_string(),
                 frontends: Vec::new(),
+                source_ranges: ranges(state, *id),
                 backends: Vec::new(),
                 traffic: counters.traffic(id.0),
             };
@@ -68,7 +95,7 @@ fn views(state: &KernelState, counters: &Counters<'_>) -> Vec<ServiceView> {
         .collect();
     for (key, value) in &state.frontends {
         if let Some(view) = views.get_mut(&value.service) {
-            view.frontends.push(SocketAddr::new(key.addr, key.port));
+            view.frontends.push(frontend(key, value));
         }
     }
     for (id, backend) in &state.backends {
@@ -86,16 +113,41 @@ fn views(state: &KernelState, counters: &Counters<'_>) -> Vec<ServiceView> {
     views
 }
 
+fn ranges(state: &KernelState, id: ServiceId) -> Vec<String> {
+    let ranges = state.ranges.get(&id).into_iter().flatten();
+    ranges.map(ToString::to_string).collect()
+}
+
+fn frontend(key: &FrontendKey, value: &FrontendValue) -> FrontendView {
+    let scope = |scope: &ScopeValue| ScopeView {
+        backends: scope.set.size,
+        otherwise: match scope.empty {
+            EmptyVerdict::Reject => "reject",
+            EmptyVerdict::Drop => "drop",
+        },
+    };
+    FrontendView {
+        address: SocketAddr::new(key.addr, key.port),
+        kind: value.kind.as_str(),
+        policy: value.policy.as_str(),
+        internal: scope(&value.internal),
+        external: scope(&value.external),
+        affinity_seconds: value.affinity_seconds,
+        restricted: value.is_restricted,
+    }
+}
+
 fn text(views: &[ServiceView]) -> String {
     let rows: Vec<_> = views
         .iter()
         .map(|view| {
-            let frontends: Vec<_> = view.frontends.iter().map(SocketAddr::to_string).collect();
+            let frontends: Vec<_> = view.frontends.iter().map(frontend_text).collect();
             let backends: Vec<_> = view.backends.iter().map(backend).collect();
             vec![
                 view.name.clone(),
                 view.protocol.clone(),
                 some(&frontends),
+                notes(view),
                 some(&backends),
                 view.traffic.new_flows.to_string(),
                 (view.traffic.packets + view.traffic.reply_packets).to_string(),
@@ -103,7 +155,15 @@ fn text(views: &[ServiceView]) -> String {
         })
         .collect();
     table(
-        &["SERVICE", "PROTO", "FRONTENDS", "BACKENDS", "FLOWS", "PACKETS"],
+        &[
+            "SERVICE",
+            "PROTO",
+            "FRONTENDS",
+            "RULES",
+            "BACKENDS",
+            "FLOWS",
+            "PACKETS",
+        ],
         &rows,
     )
 }
@@ -116,6 +176,44 @@ fn some(cells: &[String]) -> String {
         0 => "<none>".to_owned(),
         length if length > SHOWN => format!("{shown} + {} more", length - SHOWN),
         _ => shown,
+    }
+}
+
+/// The address, and what is unlike a ClusterIP with policy `Cluster`.
+fn frontend_text(view: &FrontendView) -> String {
+    match view.kind {
+        "ClusterIP" => view.address.to_string(),
+        "NodePort" if view.address.is_ipv4() => format!("*:{} (NodePort)", view.address.port()),
+        "NodePort" => format!("[*]:{} (NodePort)", view.address.port()),
+        kind => format!("{} ({kind})", view.address),
+    }
+}
+
+/// What is not as it is by default.
+fn notes(view: &ServiceView) -> String {
+    let mut notes = Vec::new();
+    for (policy, is_internal) in [("internal", true), ("external", false)] {
+        let mut frontends = view.frontends.iter();
+        if frontends.any(|it| (it.kind == "ClusterIP") == is_internal && it.policy == "Local") {
+            notes.push(format!("{policy} Local"));
+        }
+    }
+    let affinity = view
+        .frontends
+        .iter()
+        .map(|it| it.affinity_seconds)
+        .max()
+        .unwrap_or(0);
+    if affinity > 0 {
+        notes.push(format!("affinity {affinity} s"));
+    }
+    if view.frontends.iter().any(|it| it.restricted) {
+        notes.push(format!("from {}", some(&view.source_ranges)));
+    }
+    if notes.is_empty() {
+        "-".to_owned()
+    } else {
+        notes.join("; ")
     }
 }
 

@@ -1,46 +1,77 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a ServicePort can be reached at, and which endpoints its clients may be sent to there.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::endpoints::Categorized;
-use super::port::Scope;
-use crate::model::{FrontendKey, Service, ServicePort, TrafficPolicy};
+use super::port::{Frontend, Scope};
+use crate::model::{Family, FrontendKey, FrontendKind, Node, Service, ServicePort, TrafficPolicy};
 
-/// The kinds of frontends differ in which policy rules them. Node ports, load balancers and external addresses
-/// belong here: a variant, its keys in [`frontends`] and its scopes in [`scopes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrontendKind {
-    ClusterIp,
-}
-
-/// Every frontend that a port asks for. Who gets one that several ask for is not decided here.
+/// Every frontend that a port asks for. Who gets one that several ask for is not decided here; if the port itself
+/// asks twice for one, the first kind counts.
 pub fn frontends<'a>(
     service: &'a Service,
     port: &'a ServicePort,
 ) -> impl Iterator<Item = (FrontendKey, FrontendKind)> + use<'a> {
-    let key = |addr| FrontendKey {
+    let key = |addr, port_number| FrontendKey {
         addr,
-        port: port.port,
+        port: port_number,
         protocol: port.protocol,
     };
-    service
-        .cluster_ips
-        .iter()
-        .map(move |addr| (key(*addr), FrontendKind::ClusterIp))
+    let at =
+        move |addresses: &'a [IpAddr], kind| addresses.iter().map(move |addr| (key(*addr, port.port), kind));
+    let node_ports = port.node_port.into_iter().flat_map(move |node_port| {
+        let families = service.families().into_iter();
+        families.map(move |family| (key(family.unspecified(), node_port), FrontendKind::NodePort))
+    });
+    at(&service.cluster_ips, FrontendKind::ClusterIp)
+        .chain(at(&service.load_balancer_ips, FrontendKind::LoadBalancer))
+        .chain(at(&service.external_ips, FrontendKind::ExternalIp))
+        .chain(node_ports)
 }
 
-/// What clients on this node and clients elsewhere get, in this order.
-pub(super) fn scopes(kind: FrontendKind, service: &Service, endpoints: &Categorized) -> (Scope, Scope) {
-    match kind {
-        FrontendKind::ClusterIp => {
-            let members = match service.internal_policy {
-                TrafficPolicy::Cluster => &endpoints.cluster,
-                TrafficPolicy::Local => &endpoints.local,
-            };
-            let scope = Scope {
-                members: members.clone(),
-                empty: endpoints.empty,
-            };
-            (scope.clone(), scope)
+/// The frontend, as the policy that rules its kind has it (behaviour.md 1.4). A policy `Local` of the outside is not
+/// for clients on this node: they are served as if they had gone out to the load balancer and come back.
+pub(super) fn frontend(kind: FrontendKind, service: &Service, endpoints: &Categorized) -> Frontend {
+    let (policy, clients_here) = match kind {
+        FrontendKind::ClusterIp => (service.internal_policy, service.internal_policy),
+        FrontendKind::NodePort | FrontendKind::LoadBalancer | FrontendKind::ExternalIp => {
+            (service.external_policy, TrafficPolicy::Cluster)
         }
+    };
+    let scope = |policy| Scope {
+        members: match policy {
+            TrafficPolicy::Cluster => endpoints.cluster.clone(),
+            TrafficPolicy::Local => endpoints.local.clone(),
+        },
+        empty: endpoints.empty,
+    };
+    Frontend {
+        kind,
+        policy,
+        internal: scope(clients_here),
+        external: scope(policy),
+        affinity_seconds: service.affinity_seconds.unwrap_or(0),
+        is_restricted: false,
     }
+}
+
+/// Who may be a client at the load balancer's addresses of a family; `None` is everybody.
+///
+/// Where the node itself may, so may its load balancer addresses: a node that has such an address bound takes it as
+/// the source of what it sends there.
+pub(super) fn source_ranges(service: &Service, family: Family, node: &Node) -> Option<BTreeSet<IpNet>> {
+    let mut ranges = service.source_ranges.of(family)?;
+    let admits_node = node
+        .address(family)
+        .is_some_and(|addr| ranges.iter().any(|range| range.contains(&addr)));
+    if admits_node {
+        let of_family = |addr: &&IpAddr| Family::of(**addr) == family;
+        let vips = service.load_balancer_ips.iter().filter(of_family);
+        ranges.extend(vips.map(|addr| IpNet::from(*addr)));
+    }
+    Some(ranges)
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{FrontendKey, Reason, ServicePortName, Target};
+use ipnet::IpNet;
+
+use crate::model::{FrontendKey, FrontendKind, Reason, ServicePortName, Target, TrafficPolicy};
 
 /// A Service, compiled. No ports: it is not to be in the kernel at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,25 +20,36 @@ pub struct Port {
     pub backends: BTreeMap<Target, Member>,
     /// All of them owned: no other Service has the same key.
     pub frontends: BTreeMap<FrontendKey, Frontend>,
+    /// Who may be a client of the frontends that are restricted.
+    pub ranges: BTreeSet<IpNet>,
     /// Without endpoints, the last ones stay in force (`default/kubernetes`: the agent's own way to learn of new
     /// ones may lead through it).
     pub keeps_last_endpoints: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Member {
     /// Takes new flows: is in a set of a frontend.
     pub in_use: bool,
     pub local: bool,
+    /// Is in the set of clients that may go anywhere, if the port has one.
+    pub chosen_anywhere: bool,
+    /// Is in the set of clients that must stay on this node, if the port has one.
+    pub chosen_here: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend {
+    pub kind: FrontendKind,
+    /// What rules it: clients it does not concern may go anywhere.
+    pub policy: TrafficPolicy,
     /// For this node's own pods and processes.
     pub internal: Scope,
     /// For everybody else.
     pub external: Scope,
     pub affinity_seconds: u32,
+    /// Only for clients in the port's ranges.
+    pub is_restricted: bool,
 }
 
 /// Where flows from one side go. Members are of the frontend's family and among the port's backends.

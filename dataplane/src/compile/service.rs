@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::endpoints::{Categorized, Endpoints, categorize, gather};
-use super::frontends::{FrontendKind, frontends, scopes};
-use super::port::{Compiled, Frontend, Member, Port};
+use super::endpoints::{Endpoints, categorize, gather};
+use super::frontends::{frontend, frontends, source_ranges};
+use super::port::{Compiled, Member, Port};
 use crate::model::{
-    Family, FrontendKey, Node, Protocol, Reason, Service, ServiceName, ServicePort, ServicePortName, Slice,
+    Family, FrontendKey, FrontendKind, Node, Protocol, Reason, Service, ServiceName, ServicePort,
+    ServicePortName, Slice, Target,
 };
 
 /// Everything that has a say in one Service.
@@ -45,13 +46,6 @@ where
     let mut compiled = Compiled::default();
     for service_port in &input.service.ports {
         let ServicePort { name, protocol, .. } = service_port;
-        if *protocol == Protocol::Sctp {
-            compiled.reasons.push(Reason::Unsupported {
-                port: name.to_string(),
-                protocol: *protocol,
-            });
-            continue;
-        }
         let port_name = ServicePortName {
             service: input.name.clone(),
             port: name.clone(),
@@ -66,7 +60,7 @@ where
                         holder: holder.clone(),
                     });
                 }
-                _ => drop(owned.insert(key, kind)),
+                _ => drop(owned.entry(key).or_insert(kind)),
             }
         }
         if !owned.is_empty() {
@@ -95,17 +89,29 @@ where
         let mut endpoints = gather(input.slices.clone(), family, service_port);
         reasons.extend(cut(&mut endpoints, family, service_port, input.limits.endpoints));
         let categorized = categorize(&endpoints, input.node);
-        let mine = owned.iter().filter(|(key, _)| Family::of(key.addr) == family);
-        port.frontends
-            .extend(mine.map(|(key, kind)| (*key, frontend(*kind, input.service, &categorized))));
+        let ranges = source_ranges(input.service, family, input.node);
+        for (key, kind) in owned.iter().filter(|(key, _)| Family::of(key.addr) == family) {
+            if let Some(target) = unreachable(key, &endpoints) {
+                reasons.push(Reason::SctpPorts { key: *key, target });
+                continue;
+            }
+            let mut frontend = frontend(*kind, input.service, &categorized);
+            if *kind == FrontendKind::LoadBalancer
+                && let Some(ranges) = &ranges
+            {
+                frontend.is_restricted = true;
+                port.ranges.extend(ranges);
+            }
+            port.frontends.insert(*key, frontend);
+        }
         port.backends.extend(endpoints.iter().map(|(it, report)| {
-            (
-                *it,
-                Member {
-                    in_use: false,
-                    local: report.conditions.local,
-                },
-            )
+            let member = Member {
+                in_use: false,
+                local: report.conditions.local,
+                chosen_anywhere: categorized.cluster.contains(it),
+                chosen_here: categorized.local.contains(it),
+            };
+            (*it, member)
         }));
     }
     for scope in port
@@ -122,13 +128,11 @@ where
     port
 }
 
-fn frontend(kind: FrontendKind, service: &Service, endpoints: &Categorized) -> Frontend {
-    let (internal, external) = scopes(kind, service, endpoints);
-    Frontend {
-        internal,
-        external,
-        affinity_seconds: service.affinity_seconds.unwrap_or(0),
-    }
+/// An endpoint that packets to this frontend cannot be made to reach: SCTP's checksum is over the whole packet, so its
+/// ports stay as they are.
+fn unreachable(key: &FrontendKey, endpoints: &Endpoints<'_>) -> Option<Target> {
+    let other_port = |target: &&Target| key.protocol == Protocol::Sctp && target.port != key.port;
+    endpoints.keys().find(other_port).copied()
 }
 
 /// Leaves the first ones, ready before terminating.

@@ -11,7 +11,7 @@ use super::endpoints::{categorize, gather};
 use super::*;
 use crate::model::{
     Conditions, Endpoint, Family, FrontendKey, Hints, Node, NodeHint, Protocol, Reason, Service, ServiceName,
-    ServicePort, ServicePortName, Slice, SlicePort, Target, TrafficPolicy, Zone,
+    ServicePort, ServicePortName, Slice, SlicePort, SourceRanges, Target, TrafficPolicy, Zone,
 };
 
 fn target(last: u8) -> Target {
@@ -81,9 +81,15 @@ fn service(ports: &[(&str, Protocol, u16)]) -> Service {
                 name: (*name).into(),
                 protocol: *protocol,
                 port: *port,
+                node_port: None,
             })
             .collect(),
+        external_ips: vec![],
+        load_balancer_ips: vec![],
+        source_ranges: SourceRanges::default(),
         internal_policy: TrafficPolicy::Cluster,
+        external_policy: TrafficPolicy::Cluster,
+        health_check_node_port: None,
         affinity_seconds: None,
     }
 }
@@ -95,6 +101,7 @@ fn web() -> Service {
 fn in_zone(zone: &str) -> Node {
     Node {
         zone: Some(Zone(zone.into())),
+        ..Node::default()
     }
 }
 
@@ -302,16 +309,43 @@ fn each_family_has_its_own_frontends_and_endpoints() {
 }
 
 #[test]
-fn sctp_is_refused_and_leaves_the_other_ports_alone() {
-    let service = service(&[("http", Protocol::Tcp, 80), ("m3ua", Protocol::Sctp, 2905)]);
-    let compiled = compile_all(&service, &[], &Node::default(), 100);
-    assert_eq!(compiled.ports.len(), 1);
+fn sctp_is_served_where_the_endpoints_listen_on_the_frontends_port_and_refused_elsewhere() {
+    let mut service = service(&[("http", Protocol::Tcp, 80), ("m3ua", Protocol::Sctp, 2905)]);
+    service.ports[1].node_port = Some(30_905);
+    let sctp = |port| Slice {
+        ports: vec![SlicePort {
+            name: "m3ua".into(),
+            protocol: Protocol::Sctp,
+            port,
+        }],
+        ..slice(vec![endpoint(1, "ready")])
+    };
+    let keys = |compiled: &Compiled| -> Vec<String> {
+        let ports = compiled.ports.values();
+        ports
+            .flat_map(|port| port.frontends.keys())
+            .map(ToString::to_string)
+            .collect()
+    };
+    let compile = |port| compile_all(&service, &[sctp(port)], &Node::default(), 100);
+
+    let same = compile(2905);
+    assert_eq!(keys(&same), ["10.96.0.1:80/TCP", "10.96.0.1:2905/SCTP"]);
+    let other = compile(3000);
+    assert_eq!(keys(&other), ["10.96.0.1:80/TCP"]);
+    let reasons: Vec<_> = other.reasons.iter().map(ToString::to_string).collect();
+    let says = |frontend| {
+        format!(
+            "{frontend}: an SCTP endpoint listens on 10.0.0.1:3000: Shunt does not change SCTP's ports, give both \
+             the same one"
+        )
+    };
+    assert_eq!(reasons, [says("0.0.0.0:30905/SCTP"), says("10.96.0.1:2905/SCTP")]);
     assert_eq!(
-        compiled.reasons,
-        [Reason::Unsupported {
-            port: "m3ua".into(),
-            protocol: Protocol::Sctp
-        }]
+        same.reasons.len(),
+        1,
+        "the NodePort is another port: {:?}",
+        same.reasons
     );
 }
 

@@ -2,12 +2,14 @@
 //! What a device is: a pod's, an uplink, or none of ours. Pure.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use dataplane_common::DeviceKind;
 
 use super::inventory::{Inventory, Link, LinkKind};
+use crate::model::{NodeAddress, NodeAddresses};
 
 /// A device that carries service traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,20 @@ pub struct Chosen {
     pub v6: Ipv6Addr,
     /// The bridge it is a port of, which routes for it.
     pub bridge: Option<u32>,
+    /// Who sends by it counts as one of this node's pods.
+    pub local: bool,
+}
+
+/// Which devices' senders count as this node's pods, as far as traffic policies care.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PodDevices {
+    /// Those that pods hang on.
+    #[default]
+    ByKind,
+    /// A bridge and its ports.
+    Bridge(String),
+    /// Those whose name, or whose bridge's name, begins so.
+    Prefix(String),
 }
 
 /// An exception: a device's name, or the beginning of names (`cali*`), and what it is.
@@ -70,21 +86,44 @@ impl Rule {
 
 impl Inventory {
     /// Every device that carries service traffic, by interface index.
-    pub fn choose(&self, rules: &Rules) -> BTreeMap<u32, Chosen> {
-        let kinds: BTreeMap<u32, DeviceKind> = self
-            .links
-            .iter()
-            .filter_map(|(index, link)| Some((*index, self.kind(*index, link, rules)?)))
-            .collect();
+    pub fn choose(&self, rules: &Rules, pods: &PodDevices) -> BTreeMap<u32, Chosen> {
+        let kinds = self.kinds(rules);
         let primary = self.primary(&kinds);
         kinds
             .iter()
             .filter_map(|(index, kind)| {
-                Some((
-                    *index,
-                    self.chosen(*index, self.links.get(index)?, *kind, primary),
-                ))
+                let mut chosen = self.chosen(*index, self.links.get(index)?, *kind, primary);
+                chosen.local = self.is_local(&chosen, pods);
+                Some((*index, chosen))
             })
+            .collect()
+    }
+
+    /// All addresses of the node.
+    pub fn node_addresses(&self, rules: &Rules) -> NodeAddresses {
+        let (v4, v6) = self.primary(&self.kinds(rules));
+        let all = self.addresses.values().flatten();
+        all.map(|it| {
+            let primary = it.addr == v4 || it.addr == v6;
+            (it.addr, NodeAddress { primary })
+        })
+        .collect()
+    }
+
+    fn is_local(&self, chosen: &Chosen, pods: &PodDevices) -> bool {
+        let bridge = chosen.bridge.and_then(|index| self.links.get(&index));
+        let mut names = iter::once(&chosen.name).chain(bridge.map(|bridge| &bridge.name));
+        match pods {
+            PodDevices::ByKind => chosen.kind == DeviceKind::Pod,
+            PodDevices::Bridge(bridge) => names.any(|name| name == bridge),
+            PodDevices::Prefix(prefix) => names.any(|name| name.starts_with(prefix)),
+        }
+    }
+
+    fn kinds(&self, rules: &Rules) -> BTreeMap<u32, DeviceKind> {
+        self.links
+            .iter()
+            .filter_map(|(index, link)| Some((*index, self.kind(*index, link, rules)?)))
             .collect()
     }
 
@@ -130,6 +169,7 @@ impl Inventory {
             v4: own.0.unwrap_or(primary.0),
             v6: own.1.unwrap_or(primary.1),
             bridge,
+            local: false,
         }
     }
 
@@ -212,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_pair_with_a_subnet_is_the_nodes_own_uplink_and_others_are_pods() {
-        let chosen = node().choose(&Rules::default());
+        let chosen = node().choose(&Rules::default(), &PodDevices::ByKind);
         let kinds: Vec<_> = chosen
             .values()
             .map(|device| (device.name.as_str(), device.kind))
@@ -229,7 +269,7 @@ mod tests {
 
     #[test]
     fn masquerade_takes_the_devices_own_address_or_its_bridges_or_the_nodes() {
-        let chosen = node().choose(&Rules::default());
+        let chosen = node().choose(&Rules::default(), &PodDevices::ByKind);
         let v4 = |index| {
             chosen
                 .get(&index)
@@ -247,12 +287,34 @@ mod tests {
     }
 
     #[test]
+    fn who_counts_as_a_pod_is_told_by_kind_bridge_or_name() {
+        let local = |pods: &PodDevices| -> Vec<String> {
+            let chosen = node().choose(&Rules::default(), pods);
+            let local = chosen.into_values().filter(|device| device.local);
+            local.map(|device| device.name).collect()
+        };
+        assert_eq!(local(&PodDevices::ByKind), ["veth1", "veth2"]);
+        assert_eq!(local(&PodDevices::Bridge("cni0".to_owned())), ["veth2"]);
+        assert_eq!(local(&PodDevices::Prefix("cni".to_owned())), ["veth2"]);
+        assert_eq!(local(&PodDevices::Prefix("eth".to_owned())), ["eth0"]);
+    }
+
+    #[test]
+    fn the_primary_address_is_the_uplinks() {
+        let addresses = node().node_addresses(&Rules::default());
+        let primary = addresses.iter().filter(|(_, it)| it.primary);
+        let primary: Vec<_> = primary.map(|(addr, _)| addr.to_string()).collect();
+        assert_eq!(primary, ["172.18.0.2", "fd00::2"]);
+        assert_eq!(addresses.len(), 6);
+    }
+
+    #[test]
     fn a_rule_overrules_what_the_device_looks_like() {
         let rules = Rules(vec![
             "veth1=uplink".parse().unwrap(),
             "veth*=none".parse().unwrap(),
         ]);
-        let chosen = node().choose(&rules);
+        let chosen = node().choose(&rules, &PodDevices::ByKind);
         let kinds: Vec<_> = chosen
             .values()
             .map(|device| (device.name.as_str(), device.kind))

@@ -14,12 +14,13 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tracing::{debug, info, warn};
 
-use super::choose::{Chosen, Rules};
+use super::choose::{Chosen, PodDevices, Rules};
 use super::inventory::Inventory;
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
 use crate::kernel::{Attachment, Pins, Programs, Tables, attached, detach};
+use crate::model::NodeAddresses;
 use crate::watch::{Batch, Sender};
 
 /// After a failure, and as a safety net against lost netlink messages, everything is read again.
@@ -43,12 +44,13 @@ pub struct Follower {
     messages: Messages,
     inventory: Inventory,
     rules: Rules,
+    pods: PodDevices,
     programs: Programs,
     tables: Tables,
     pins: Pins,
     current: BTreeMap<u32, Chosen>,
     bridges: BTreeSet<u32>,
-    known_addresses: BTreeSet<std::net::IpAddr>,
+    known_addresses: NodeAddresses,
     metrics: DeviceMetrics,
     failed: bool,
 }
@@ -59,7 +61,7 @@ impl Follower {
         programs: Programs,
         tables: Tables,
         pins: Pins,
-        rules: Rules,
+        (rules, pods): (Rules, PodDevices),
         metrics: DeviceMetrics,
     ) -> Result<Self, FollowError> {
         let groups = [
@@ -74,12 +76,13 @@ impl Follower {
             messages,
             inventory: Inventory::default(),
             rules,
+            pods,
             programs,
             tables,
             pins,
             current: BTreeMap::new(),
             bridges: BTreeSet::new(),
-            known_addresses: BTreeSet::new(),
+            known_addresses: NodeAddresses::new(),
             metrics,
             failed: false,
         };
@@ -153,7 +156,7 @@ impl Follower {
     /// Makes the kernel follow what the inventory says.
     fn reconcile(&mut self, since: Instant) {
         self.failed = false;
-        let wanted = self.inventory.choose(&self.rules);
+        let wanted = self.inventory.choose(&self.rules, &self.pods);
         let gone: Vec<u32> = self
             .current
             .keys()
@@ -184,6 +187,7 @@ impl Follower {
             send_redirects: u32::from(saved),
             v4: chosen.v4.into(),
             v6: chosen.v6.into(),
+            local: u32::from(chosen.local),
         };
         let known = self.tables.devices.insert(index, device, 0);
         let to = Attachment {
@@ -247,6 +251,7 @@ impl Follower {
                 send_redirects: u32::from(saved),
                 v4: std::net::Ipv4Addr::UNSPECIFIED.into(),
                 v6: std::net::Ipv6Addr::UNSPECIFIED.into(),
+                local: 0,
             };
             if let Err(error) = self.tables.devices.insert(index, device, 0) {
                 self.fail(&name, &error);
@@ -265,7 +270,7 @@ impl Follower {
     }
 
     async fn tell_addresses(&mut self, sender: &Sender) -> bool {
-        let addresses = self.inventory.node_addresses();
+        let addresses = self.inventory.node_addresses(&self.rules);
         if addresses == self.known_addresses {
             return !sender.is_closed();
         }

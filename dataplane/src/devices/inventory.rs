@@ -119,15 +119,6 @@ impl Inventory {
             .is_some_and(|addresses| addresses.remove(&address))
     }
 
-    /// All addresses of the node.
-    pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
-        self.addresses
-            .values()
-            .flatten()
-            .map(|address| address.addr)
-            .collect()
-    }
-
     /// The addresses of a device.
     pub fn of(&self, index: u32) -> impl Iterator<Item = Address> {
         self.addresses.get(&index).into_iter().flatten().copied()

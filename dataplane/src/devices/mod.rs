@@ -11,7 +11,7 @@ mod inventory;
 mod metrics;
 mod redirects;
 
-pub use choose::{Chosen, Rule, Rules};
+pub use choose::{Chosen, PodDevices, Rule, Rules};
 pub use follow::{FollowError, Follower};
 pub use inventory::{Inventory, Link, LinkKind};
 pub use metrics::DeviceMetrics;

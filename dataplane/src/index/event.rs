@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the watches tell the index.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
-use crate::model::{NamespacedName, Node, ObjectRef, Reason, Service, Slice};
+use crate::model::{NamespacedName, Node, NodeAddresses, ObjectRef, Reason, Service, Slice};
 
 /// An object after the door. Neither model nor reasons: it is none of our business (headless, another proxy's,
 /// another node's).
@@ -47,7 +46,7 @@ pub enum Event {
     /// The agent's own Node; all others are hidden.
     Nodes(Change<Node>),
     /// All addresses of this node, as the kernel has them.
-    NodeAddresses(BTreeSet<IpAddr>),
+    NodeAddresses(NodeAddresses),
     /// All that is wrong with something that never became an object.
     Refused(ObjectRef, Vec<Reason>),
 }

@@ -6,6 +6,7 @@ mod claims;
 pub mod door;
 mod event;
 mod refusals;
+mod settings;
 mod slices;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -13,15 +14,17 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::SystemTime;
 
-use crate::compile::{Compiled, Input, Limits, compile};
-use crate::model::{Kind, NamespacedName, Node, ObjectRef, Service, ServiceName, Slice};
+use crate::compile::{Compiled, Input, compile};
+use crate::model::{
+    Kind, NamespacedName, Node, NodeAddresses, ObjectRef, Service, ServiceName, Slice, Surroundings,
+};
 use claims::Claims;
 pub use event::{Change, Event, Seen};
 use refusals::Stage;
 pub use refusals::{News, Refusals};
+pub use settings::{NodePortAddress, NodePortAddresses, Pods, Settings};
 use slices::Slices;
 
 #[derive(Clone, Debug, Default)]
@@ -29,10 +32,10 @@ pub struct Index {
     services: BTreeMap<ServiceName, Service>,
     slices: Slices,
     nodes: BTreeMap<NamespacedName, Node>,
-    node_addresses: BTreeSet<IpAddr>,
+    node_addresses: NodeAddresses,
     claims: Claims,
     refusals: Refusals,
-    limits: Limits,
+    settings: Settings,
     synced: BTreeSet<Source>,
     dirty: BTreeSet<ServiceName>,
     /// When the changes happened that are still to be compiled, as far as their slices tell.
@@ -67,9 +70,9 @@ impl Source {
 }
 
 impl Index {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self {
-            limits,
+            settings,
             ..Self::default()
         }
     }
@@ -123,8 +126,11 @@ impl Index {
         std::mem::take(&mut self.triggers)
     }
 
-    pub fn node_addresses(&self) -> &BTreeSet<IpAddr> {
-        &self.node_addresses
+    /// What holds on this node for all Services.
+    pub fn surroundings(&self) -> Surroundings {
+        let nowhere = Node::default();
+        let node = self.nodes.values().next().unwrap_or(&nowhere);
+        self.settings.surroundings(node, &self.node_addresses)
     }
 
     pub fn refusals(&self) -> &Refusals {
@@ -147,7 +153,7 @@ impl Index {
                 service,
                 slices,
                 node,
-                limits: self.limits,
+                limits: self.settings.limits,
             };
             compile(input, |key| self.claims.holder(key))
         });

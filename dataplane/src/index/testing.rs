@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::door::{Door, name_of};
 use super::{Change, Event};
+use crate::model::NodeAddress;
 
 pub(crate) const NODE: &str = "node-a";
 
@@ -92,7 +93,7 @@ pub(crate) fn listed(values: &[Value]) -> Vec<Event> {
             Event::NodeAddresses(_) | Event::Refused(..) => {}
         }
     }
-    let addresses = Event::NodeAddresses(["192.0.2.1".parse().unwrap()].into());
+    let addresses = Event::NodeAddresses([("192.0.2.1".parse().unwrap(), NodeAddress::default())].into());
     vec![
         Event::Services(services),
         Event::Slices(slices),

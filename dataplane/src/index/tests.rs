@@ -14,7 +14,7 @@ use crate::plan::testing::{Contents, contents};
 use crate::plan::{Maps, MemoryMaps, Planner};
 
 fn index_of(objects: &[Value]) -> Index {
-    let mut index = Index::new(Limits::default());
+    let mut index = Index::new(Settings::default());
     for event in listed(objects) {
         index.apply(event);
     }
@@ -395,7 +395,7 @@ fn kernel_after(first: Vec<Event>, events: Vec<Event>, step: usize) -> Contents 
     let mut maps = MemoryMaps::default();
     let mut planner = Planner::adopt(maps.state.clone(), maps.capacity());
     let sync = |index: &mut Index, planner: &mut Planner, maps: &mut MemoryMaps| {
-        planner.set_node_addresses(index.node_addresses().clone());
+        planner.set_surroundings(index.surroundings());
         let wanted = index
             .take_dirty()
             .into_iter()

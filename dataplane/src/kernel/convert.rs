@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The planner's types and the kernel's.
 
+use aya::maps::lpm_trie::Key;
 use dataplane_common as common;
 use dataplane_common::Port;
+use ipnet::IpNet;
 
 use super::family::HostFamily;
-use crate::model::FrontendKey;
+use crate::model::{Detect, FrontendKey, FrontendKind, Networks, TrafficPolicy};
 use crate::plan::{
-    AddressFlags, Backend, BackendState, EmptyVerdict, FrontendFlags, FrontendValue, ScopeValue, ServiceId,
-    SetId, SetRef,
+    AddressFlags, Backend, BackendState, EmptyVerdict, FrontendValue, ScopeValue, ServiceId, SetId, SetRef,
 };
 
 /// `None`: the frontend is of the other family.
@@ -28,13 +29,14 @@ pub fn to_backend<F: HostFamily>(backend: &Backend) -> Option<common::Backend<F>
     };
     let service = common::ServiceId(backend.service.0);
     let addr = F::from_ip(backend.addr)?;
-    Some(common::Backend::new(
-        addr,
-        Port::new(backend.port),
-        service,
-        state,
-        backend.local,
-    ))
+    let mut raw = common::Backend::new(addr, Port::new(backend.port), service, state, backend.local);
+    if backend.chosen_anywhere {
+        raw = raw.chosen(common::Choice::Anywhere);
+    }
+    if backend.chosen_here {
+        raw = raw.chosen(common::Choice::Here);
+    }
+    Some(raw)
 }
 
 pub fn to_flags(flags: AddressFlags) -> common::AddressFlags {
@@ -42,10 +44,91 @@ pub fn to_flags(flags: AddressFlags) -> common::AddressFlags {
     if flags.vip {
         raw = raw.with(common::AddressFlags::VIP);
     }
+    if flags.cluster_ip {
+        raw = raw.with(common::AddressFlags::CLUSTER_IP);
+    }
     if flags.node {
         raw = raw.with(common::AddressFlags::NODE);
     }
+    if flags.node_ports {
+        raw = raw.with(common::AddressFlags::NODE_PORTS);
+    }
     raw
+}
+
+pub fn from_flags(raw: common::AddressFlags) -> AddressFlags {
+    AddressFlags {
+        vip: raw.has(common::AddressFlags::VIP),
+        cluster_ip: raw.has(common::AddressFlags::CLUSTER_IP),
+        node: raw.has(common::AddressFlags::NODE),
+        node_ports: raw.has(common::AddressFlags::NODE_PORTS),
+    }
+}
+
+/// `None`: the range is of the other family.
+pub fn to_prefix<F: HostFamily>(range: &IpNet) -> Option<common::Prefix<F>> {
+    Some(common::Prefix {
+        addr: F::from_ip(range.network())?,
+        mask: F::from_ip(range.netmask())?,
+    })
+}
+
+/// `None`: it is no range.
+pub fn from_prefix<F: HostFamily>(prefix: &common::Prefix<F>) -> Option<IpNet> {
+    let range = IpNet::with_netmask(F::to_ip(prefix.addr), F::to_ip(prefix.mask)).ok()?;
+    prefix.is_some().then_some(range)
+}
+
+/// Ranges of the other family are left out.
+pub fn to_networks<F: HostFamily>(networks: &Networks) -> common::Networks<F> {
+    let (detect, pods) = match networks.detect {
+        Detect::Device => (common::Detect::Device, None),
+        Detect::Range(range) => (common::Detect::Range, to_prefix(&range)),
+        Detect::Nobody => (common::Detect::Nobody, None),
+    };
+    let mut raw = common::Networks {
+        detect: detect as u32,
+        pods: pods.unwrap_or_default(),
+        ..common::Networks::default()
+    };
+    let ranges = networks.services.iter().filter_map(to_prefix);
+    for (slot, range) in raw.services.iter_mut().zip(ranges) {
+        *slot = range;
+    }
+    raw
+}
+
+pub fn from_networks<F: HostFamily>(raw: &common::Networks<F>) -> Networks {
+    let detect = match (raw.detect(), from_prefix(&raw.pods)) {
+        (common::Detect::Device, _) => Detect::Device,
+        (common::Detect::Range, Some(range)) => Detect::Range(range),
+        (common::Detect::Range, None) | (common::Detect::Nobody, _) => Detect::Nobody,
+    };
+    Networks {
+        detect,
+        services: raw.services.iter().filter_map(from_prefix).collect(),
+    }
+}
+
+/// `None`: the range is of the other family.
+pub fn to_range<F: HostFamily>(service: ServiceId, range: &IpNet) -> Option<Key<common::RangeKey<F>>> {
+    let service = common::ServiceId(service.0);
+    let addr = F::from_ip(range.network())?;
+    let bits = common::RangeKey::<F>::SERVICE_BITS + u32::from(range.prefix_len());
+    Some(Key::new(bits, common::RangeKey { service, addr }))
+}
+
+/// `None`: it is no range of one Service.
+pub fn from_range<F: HostFamily>(key: &Key<common::RangeKey<F>>) -> Option<(ServiceId, IpNet)>
+where
+    common::RangeKey<F>: aya::Pod,
+{
+    let range = key.data();
+    let length = key
+        .prefix_len()
+        .checked_sub(common::RangeKey::<F>::SERVICE_BITS)?;
+    let range_of = IpNet::new(F::to_ip(range.addr), u8::try_from(length).ok()?).ok()?;
+    Some((ServiceId(range.service.0), range_of))
 }
 
 pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
@@ -60,11 +143,26 @@ pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
         };
         (set, empty)
     };
-    common::FrontendValue::new(
+    let kind = match value.kind {
+        FrontendKind::ClusterIp => common::FrontendKind::ClusterIp,
+        FrontendKind::NodePort => common::FrontendKind::NodePort,
+        FrontendKind::LoadBalancer => common::FrontendKind::LoadBalancer,
+        FrontendKind::ExternalIp => common::FrontendKind::ExternalIp,
+    };
+    let mut raw = common::FrontendValue::new(
         common::ServiceId(value.service.0),
+        kind,
         scope(&value.internal),
         scope(&value.external),
     )
+    .with_affinity(value.affinity_seconds);
+    if value.is_restricted {
+        raw = raw.with_ranges();
+    }
+    if value.policy == TrafficPolicy::Local {
+        raw = raw.with_local_policy();
+    }
+    raw
 }
 
 pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
@@ -84,10 +182,21 @@ pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
     };
     FrontendValue {
         service: ServiceId(value.service.0),
+        kind: match value.kind() {
+            common::FrontendKind::ClusterIp => FrontendKind::ClusterIp,
+            common::FrontendKind::NodePort => FrontendKind::NodePort,
+            common::FrontendKind::LoadBalancer => FrontendKind::LoadBalancer,
+            common::FrontendKind::ExternalIp => FrontendKind::ExternalIp,
+        },
+        policy: if value.has_local_policy() {
+            TrafficPolicy::Local
+        } else {
+            TrafficPolicy::Cluster
+        },
         internal: scope(false),
         external: scope(true),
         affinity_seconds: value.affinity_seconds,
-        flags: FrontendFlags::default(),
+        is_restricted: value.has_ranges(),
     }
 }
 
@@ -107,10 +216,29 @@ mod tests {
             service: ServiceId(7),
             internal: scope(3, 2, EmptyVerdict::Reject),
             external: scope(0, 0, EmptyVerdict::Drop),
-            affinity_seconds: 0,
-            flags: FrontendFlags::default(),
+            affinity_seconds: 10_800,
+            kind: FrontendKind::LoadBalancer,
+            policy: TrafficPolicy::Local,
+            is_restricted: true,
         };
         assert_eq!(from_frontend(&to_frontend(&value)), value);
+    }
+
+    #[test]
+    fn ranges_read_back_as_they_were_written() {
+        for text in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.1/32"] {
+            let range: IpNet = text.parse().unwrap();
+            let key = to_range::<common::V4>(ServiceId(7), &range).unwrap();
+            assert_eq!(from_range(&key), Some((ServiceId(7), range)));
+            assert!(to_range::<common::V6>(ServiceId(7), &range).is_none());
+        }
+        let networks = Networks {
+            detect: Detect::Range("fd00:10:244::/48".parse().unwrap()),
+            services: vec!["fd00:10:96::/112".parse().unwrap(), "fd01::/64".parse().unwrap()],
+        };
+        assert_eq!(from_networks(&to_networks::<common::V6>(&networks)), networks);
+        let none = from_networks(&common::Networks::<common::V4>::default());
+        assert_eq!(none, Networks::default());
     }
 
     #[test]
@@ -121,6 +249,8 @@ mod tests {
             service: ServiceId(1),
             state: BackendState::Alive,
             local: true,
+            chosen_anywhere: true,
+            chosen_here: false,
         };
         assert!(to_backend::<common::V4>(&backend).is_some_and(|raw| raw.is_local()));
         assert!(to_backend::<common::V6>(&backend).is_none());

@@ -43,6 +43,12 @@ pub struct Sizes {
     /// Service ports
     #[arg(long, default_value_t = Self::default().max_services)]
     pub max_services: u32,
+    /// Clients with session affinity, per address family and Service port; with more, the longest idle are forgotten
+    #[arg(long, default_value_t = Self::default().max_affinity)]
+    pub max_affinity: u32,
+    /// Source ranges of load balancers per address family, counted per Service port
+    #[arg(long, default_value_t = Self::default().max_ranges)]
+    pub max_ranges: u32,
 }
 
 impl Default for Sizes {
@@ -52,6 +58,8 @@ impl Default for Sizes {
             max_backends: 262_144,
             max_frontends: 65_536,
             max_services: 32_768,
+            max_affinity: 131_072,
+            max_ranges: 65_536,
         }
     }
 }
@@ -129,15 +137,31 @@ impl Programs {
             .map_max_entries("sets", sizes.sets())
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);
-        for (flows, addresses, frontends, backends) in [
-            ("flows4", "addresses4", "frontends4", "backends4"),
-            ("flows6", "addresses6", "frontends6", "backends6"),
+        for (flows, addresses, frontends, backends, affinity, ranges) in [
+            (
+                "flows4",
+                "addresses4",
+                "frontends4",
+                "backends4",
+                "affinity4",
+                "ranges4",
+            ),
+            (
+                "flows6",
+                "addresses6",
+                "frontends6",
+                "backends6",
+                "affinity6",
+                "ranges6",
+            ),
         ] {
             loader
                 .map_max_entries(flows, sizes.max_flows)
                 .map_max_entries(addresses, sizes.max_frontends)
                 .map_max_entries(frontends, sizes.max_frontends)
-                .map_max_entries(backends, sizes.max_backends);
+                .map_max_entries(backends, sizes.max_backends)
+                .map_max_entries(affinity, sizes.max_affinity)
+                .map_max_entries(ranges, sizes.max_ranges);
         }
         let mut programs = Self {
             ebpf: loader.load(OBJECT)?,

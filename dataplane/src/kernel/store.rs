@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::io;
 
 use aya::Pod;
+use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap, MapData, MapError};
 use dataplane_common as common;
-use dataplane_common::{AddressFlags, SET_CHUNK, SetKey};
+use dataplane_common::{SET_CHUNK, SetKey};
 
-use super::convert::{from_frontend, to_backend, to_flags, to_frontend, to_key};
+use super::convert::{
+    from_flags, from_frontend, from_networks, from_range, to_backend, to_flags, to_frontend, to_key,
+    to_networks, to_range,
+};
 use super::family::HostFamily;
 use super::programs::Sizes;
 use super::tables::{FamilyTables, Tables};
-use crate::model::{FrontendKey, Protocol, ServicePortName};
+use crate::model::{Family, FrontendKey, Networks, Protocol, ServicePortName};
 use crate::plan::{
-    self, Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId,
-    SetId,
+    Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId, SetId,
 };
 
 /// The kernel's maps as [`Maps`].
@@ -60,27 +63,22 @@ impl Maps for KernelMaps {
 
     fn apply(&mut self, op: &Op) -> Result<(), MapsError> {
         let tables = &mut self.tables;
-        match op {
-            Op::PutService { id, name } => put_service(&mut tables.services, *id, name, &self.sizes),
-            Op::DeleteService { id } => remove("services", &mut tables.services, &id.0),
-            Op::PutSet { id, members } => put_set(&mut tables.sets, *id, members, &self.sizes),
-            Op::DeleteSet { id, members } => delete_set(&mut tables.sets, *id, members.len()),
-            Op::PutBackend { backend, .. } if backend.addr.is_ipv4() => tables.v4.apply(op, &self.sizes),
-            Op::PutBackend { .. } => tables.v6.apply(op, &self.sizes),
-            Op::DeleteBackend { id } if id.family == crate::model::Family::V4 => {
-                tables.v4.apply(op, &self.sizes)
+        let family = match op {
+            Op::PutService { id, name } => {
+                return put_service(&mut tables.services, *id, name, &self.sizes);
             }
-            Op::DeleteBackend { .. } => tables.v6.apply(op, &self.sizes),
-            Op::PutFrontend { key, .. } | Op::DeleteFrontend { key } if key.addr.is_ipv4() => {
-                tables.v4.apply(op, &self.sizes)
-            }
-            Op::PutAddress { addr, .. } | Op::DeleteAddress { addr } if addr.is_ipv4() => {
-                tables.v4.apply(op, &self.sizes)
-            }
-            Op::PutFrontend { .. }
-            | Op::DeleteFrontend { .. }
-            | Op::PutAddress { .. }
-            | Op::DeleteAddress { .. } => tables.v6.apply(op, &self.sizes),
+            Op::DeleteService { id } => return remove("services", &mut tables.services, &id.0),
+            Op::PutSet { id, members } => return put_set(&mut tables.sets, *id, members, &self.sizes),
+            Op::DeleteSet { id, members } => return delete_set(&mut tables.sets, *id, members.len()),
+            Op::PutBackend { id, .. } | Op::DeleteBackend { id } => id.family,
+            Op::PutFrontend { key, .. } | Op::DeleteFrontend { key } => Family::of(key.addr),
+            Op::PutAddress { addr, .. } | Op::DeleteAddress { addr } => Family::of(*addr),
+            Op::PutRange { range, .. } | Op::DeleteRange { range, .. } => Family::of(range.addr()),
+            Op::PutNetworks { family, .. } => *family,
+        };
+        match family {
+            Family::V4 => tables.v4.apply(op, &self.sizes),
+            Family::V6 => tables.v6.apply(op, &self.sizes),
         }
     }
 }
@@ -118,11 +116,11 @@ fn attribute_sets(state: &mut KernelState, sets: BTreeMap<SetId, Vec<u32>>) {
     let mut families = BTreeMap::new();
     for (key, value) in &state.frontends {
         for scope in [value.internal, value.external] {
-            families.insert(scope.set.id, crate::model::Family::of(key.addr));
+            families.insert(scope.set.id, Family::of(key.addr));
         }
     }
     for (id, members) in sets {
-        let family = families.get(&id).copied().unwrap_or(crate::model::Family::V4);
+        let family = families.get(&id).copied().unwrap_or(Family::V4);
         let members = members
             .into_iter()
             .map(|index| BackendId { family, index })
@@ -138,11 +136,7 @@ where
     fn load(&self, state: &mut KernelState) -> Result<(), MapsError> {
         for entry in self.addresses.iter() {
             let (addr, flags) = entry.map_err(|error| system("addresses", "read", error))?;
-            let flags = plan::AddressFlags {
-                vip: flags.has(AddressFlags::VIP),
-                node: flags.has(AddressFlags::NODE),
-            };
-            state.addresses.insert(F::to_ip(addr), flags);
+            state.addresses.insert(F::to_ip(addr), from_flags(flags));
         }
         for entry in self.frontends.iter() {
             let (key, value) = entry.map_err(|error| system("frontends", "read", error))?;
@@ -153,6 +147,17 @@ where
                 protocol,
             };
             state.frontends.insert(key, from_frontend(&value));
+        }
+        for entry in self.ranges.iter() {
+            let (key, _) = entry.map_err(|error| system("ranges", "read", error))?;
+            if let Some((service, range)) = from_range(&key) {
+                state.ranges.entry(service).or_default().insert(range);
+            }
+        }
+        let networks = self.networks.get(&0, 0);
+        let networks = from_networks(&networks.map_err(|error| system("networks", "read", error))?);
+        if networks != Networks::default() {
+            state.networks.insert(F::MODEL, networks);
         }
         self.load_backends(state)
     }
@@ -183,6 +188,8 @@ where
                 service: ServiceId(backend.service.0),
                 state: alive,
                 local: backend.is_local(),
+                chosen_anywhere: backend.is_chosen(common::Choice::Anywhere),
+                chosen_here: backend.is_chosen(common::Choice::Here),
             };
             state.backends.insert(id, backend);
         }
@@ -224,10 +231,34 @@ where
                 None => Ok(()),
             },
             Op::DeleteBackend { id } => self.set_backend(id.index, common::Backend::default()),
+            Op::PutRange { service, range } => match to_range::<F>(*service, range) {
+                Some(key) => self.put_range(&key, sizes),
+                None => Ok(()),
+            },
+            Op::DeleteRange { service, range } => match to_range::<F>(*service, range) {
+                Some(key) => accept_absence("ranges", self.ranges.remove(&key)),
+                None => Ok(()),
+            },
+            Op::PutNetworks { networks, .. } => self
+                .networks
+                .set(0, to_networks::<F>(networks), 0)
+                .map_err(|error| system("networks", "write", error)),
             Op::PutService { .. } | Op::DeleteService { .. } | Op::PutSet { .. } | Op::DeleteSet { .. } => {
                 Ok(())
             }
         }
+    }
+
+    fn put_range(&mut self, key: &Key<common::RangeKey<F>>, sizes: &Sizes) -> Result<(), MapsError> {
+        let bound = Bound {
+            map: "ranges",
+            flag: "--max-ranges",
+            highest_id: sizes.max_ranges,
+        };
+        // A longest-prefix map says ENOSPC where a hash map says E2BIG.
+        self.ranges
+            .insert(key, 1, 0)
+            .map_err(|error| full_or(bound, error))
     }
 
     fn set_backend(&mut self, index: u32, backend: common::Backend<F>) -> Result<(), MapsError> {
@@ -317,22 +348,31 @@ fn insert<K: Pod, V: Pod>(
     key: &K,
     value: &V,
 ) -> Result<(), MapsError> {
-    map.insert(key, value, 0)
-        .map_err(|error| match system(bound.map, "write", error) {
-            MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::E2BIG) => {
-                bound.into()
-            }
-            error => error,
-        })
+    map.insert(key, value, 0).map_err(|error| full_or(bound, error))
 }
 
-/// That there was nothing to remove is as good.
+fn full_or(bound: Bound, error: MapError) -> MapsError {
+    match system(bound.map, "write", error) {
+        MapsError::System { source, .. }
+            if [Some(nix::libc::E2BIG), Some(nix::libc::ENOSPC)].contains(&source.raw_os_error()) =>
+        {
+            bound.into()
+        }
+        error => error,
+    }
+}
+
 fn remove<K: Pod, V: Pod>(
     name: &'static str,
     map: &mut HashMap<MapData, K, V>,
     key: &K,
 ) -> Result<(), MapsError> {
-    match map.remove(key) {
+    accept_absence(name, map.remove(key))
+}
+
+/// That there was nothing to remove is as good.
+fn accept_absence(name: &'static str, removed: Result<(), MapError>) -> Result<(), MapsError> {
+    match removed {
         Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
         Err(error) => match system(name, "write", error) {
             MapsError::System { source, .. } if source.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),

@@ -5,10 +5,12 @@ use std::io;
 use std::path::PathBuf;
 
 use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Backend, Config, Device, FlowKey, FlowValue, FragmentKey, FragmentValue, FrontendKey,
-    FrontendValue, ServiceName, ServiceTraffic, SetChunk, SetKey, V4, V6,
+    AddressFlags, Affinity, AffinityKey, Backend, Config, Device, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, FrontendKey, FrontendValue, Networks, RangeKey, ServiceName, ServiceTraffic, SetChunk,
+    SetKey, V4, V6,
 };
 
 use super::family::HostFamily;
@@ -25,6 +27,9 @@ where
     pub addresses: HashMap<MapData, F::Addr, AddressFlags>,
     pub frontends: HashMap<MapData, FrontendKey<F>, FrontendValue>,
     pub backends: Array<MapData, Backend<F>>,
+    pub affinity: HashMap<MapData, AffinityKey<F>, Affinity<F>>,
+    pub ranges: LpmTrie<MapData, RangeKey<F>, u8>,
+    pub networks: Array<MapData, Networks<F>>,
     /// The same map, for reading it as a whole.
     slots: MapData,
 }
@@ -76,6 +81,9 @@ where
             addresses: open(pins, &name("addresses"))?,
             frontends: open(pins, &name("frontends"))?,
             backends: open(pins, &name("backends"))?,
+            affinity: open(pins, &name("affinity"))?,
+            ranges: open(pins, &name("ranges"))?,
+            networks: open(pins, &name("networks"))?,
             slots: open_data(pins, &name("backends"))?,
         })
     }

@@ -10,10 +10,12 @@ mod net;
 mod node;
 mod refusal;
 mod service;
+mod surroundings;
 
 pub use endpoints::{Conditions, Endpoint, Hints, NodeHint, Slice, SlicePort};
 pub use name::{Kind, NamespacedName, ObjectRef, ServiceName, ServicePortName, SliceName};
-pub use net::{Family, FrontendKey, Protocol, Target};
-pub use node::{Node, Zone};
+pub use net::{Family, FrontendKey, FrontendKind, Protocol, Target};
+pub use node::{Node, NodeAddress, NodeAddresses, Zone};
 pub use refusal::{Reason, Refusal};
-pub use service::{Service, ServicePort, TrafficPolicy};
+pub use service::{Service, ServicePort, SourceRanges, TrafficPolicy};
+pub use surroundings::{Detect, Networks, OwnAddress, Surroundings};

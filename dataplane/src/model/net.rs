@@ -2,7 +2,7 @@
 //! Address families, protocols, and the two kinds of address-and-port: what clients dial, and who answers.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -12,6 +12,14 @@ pub enum Family {
 
 impl Family {
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The address that stands for all: a NodePort's.
+    pub fn unspecified(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
 
     pub fn of(addr: IpAddr) -> Self {
         match addr {
@@ -67,7 +75,8 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What a client dials. Ordered by address first, so that all ports of one address stand together.
+/// What a client dials. Ordered by address first, so that all ports of one address stand together. A NodePort has
+/// the unspecified address: it is served at each of the node's addresses that serve NodePorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrontendKey {
     pub addr: IpAddr,
@@ -78,6 +87,32 @@ pub struct FrontendKey {
 impl fmt::Display for FrontendKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", SocketAddr::new(self.addr, self.port), self.protocol)
+    }
+}
+
+/// Kinds of frontends differ in which policy rules them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrontendKind {
+    ClusterIp,
+    NodePort,
+    LoadBalancer,
+    ExternalIp,
+}
+
+impl FrontendKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+            Self::ExternalIp => "externalIP",
+        }
+    }
+}
+
+impl fmt::Display for FrontendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

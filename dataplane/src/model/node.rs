@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the agent needs to know of its own Node.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::Family;
 
 /// A topology zone's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,8 +20,28 @@ impl fmt::Display for Zone {
     }
 }
 
-/// This node. Without a zone, zone hints are not followed.
+/// This node, as its Node object has it. Without a zone, zone hints are not followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     pub zone: Option<Zone>,
+    /// Internal addresses first, then external ones; the first of a family is the one that counts.
+    pub addresses: Vec<IpAddr>,
+    /// Where its pods get their addresses from.
+    pub pod_ranges: Vec<IpNet>,
+}
+
+impl Node {
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        let mut addresses = self.addresses.iter();
+        addresses.find(|addr| Family::of(**addr) == family).copied()
+    }
+}
+
+/// This node's addresses, as its kernel has them.
+pub type NodeAddresses = BTreeMap<IpAddr, NodeAddress>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// The first one of its family on the node's first uplink.
+    pub primary: bool,
 }

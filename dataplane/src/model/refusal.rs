@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Family, FrontendKey, ObjectRef, Protocol, ServicePortName};
+use super::{Family, FrontendKey, ObjectRef, Protocol, ServicePortName, Target};
 
 /// One object and one reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,8 +40,18 @@ pub enum Reason {
     Port { field: &'static str, value: i64 },
     #[error("{field} {value:?} is not known to this version of Shunt")]
     Unknown { field: &'static str, value: String },
-    #[error("port {port:?}: {protocol} is not supported by this version of Shunt")]
-    Unsupported { port: String, protocol: Protocol },
+    #[error(
+        "{key}: an SCTP endpoint listens on {target}: Shunt does not change SCTP's ports, give both the same one"
+    )]
+    SctpPorts { key: FrontendKey, target: Target },
+    #[error("{field} {value:?} is not an address range: nobody is let in by it")]
+    Range { field: &'static str, value: String },
+    #[error("{field}: {count} address ranges: only the first {limit} are used")]
+    TooManyRanges {
+        field: &'static str,
+        count: usize,
+        limit: usize,
+    },
     #[error("port {port:?} {protocol} appears twice: the first one is used")]
     DuplicatePort { port: String, protocol: Protocol },
     #[error("{key} is already served by {holder}, which is older")]

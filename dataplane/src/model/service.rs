@@ -1,20 +1,62 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A Service that is to be served.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Protocol;
+use ipnet::IpNet;
+
+use super::{Family, Protocol};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Seconds since 1970, `i64::MAX` where the object does not say: it cannot prove to be the older one.
     pub created: i64,
+    /// The Service is served in the families of these, and in no other.
     pub cluster_ips: Vec<IpAddr>,
+    /// Of the families of the cluster IPs.
+    pub external_ips: Vec<IpAddr>,
+    /// Of the families of the cluster IPs; those of load balancers that hand packets on as they are (mode VIP).
+    pub load_balancer_ips: Vec<IpAddr>,
+    /// Who may be a client at a load balancer's address.
+    pub source_ranges: SourceRanges,
     pub ports: Vec<ServicePort>,
+    /// Rules clients of the cluster IPs.
     pub internal_policy: TrafficPolicy,
+    /// Rules clients of all other frontends.
+    pub external_policy: TrafficPolicy,
+    /// Where the node tells load balancers whether it has endpoints; only where the external policy is `Local`.
+    pub health_check_node_port: Option<u16>,
     /// `sessionAffinity: ClientIP` with this timeout.
     pub affinity_seconds: Option<u32>,
+}
+
+/// Ranges of addresses, of both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceRanges {
+    pub ranges: Vec<IpNet>,
+    /// There were ranges that could not be read. They may have been of either family, and let nobody in.
+    pub some_unreadable: bool,
+}
+
+impl SourceRanges {
+    /// The ranges of a family, at least one; `None` where it has none, and so no restriction.
+    pub fn of(&self, family: Family) -> Option<BTreeSet<IpNet>> {
+        let of_family = |range: &&IpNet| Family::of(range.addr()) == family;
+        let mut ranges: BTreeSet<_> = self.ranges.iter().filter(of_family).copied().collect();
+        if self.some_unreadable && ranges.is_empty() {
+            // Nobody sends from there.
+            ranges.insert(family.unspecified().into());
+        }
+        (!ranges.is_empty()).then_some(ranges)
+    }
+}
+
+impl Service {
+    pub fn families(&self) -> BTreeSet<Family> {
+        self.cluster_ips.iter().map(|addr| Family::of(*addr)).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +64,7 @@ pub struct ServicePort {
     pub name: Arc<str>,
     pub protocol: Protocol,
     pub port: u16,
+    pub node_port: Option<u16>,
 }
 
 /// Which endpoints a client may be sent to.
@@ -31,4 +74,13 @@ pub enum TrafficPolicy {
     Cluster,
     /// Only those on this node.
     Local,
+}
+
+impl TrafficPolicy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
 }

@@ -1,18 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From what is to what should be, in an order that no packet can see the middle of.
 //!
-//! The order is a contract: services and backends, then sets, then frontends, then addresses; then removal of
-//! frontends, addresses, sets, backends, services. So at every prefix no frontend names a set that is not
-//! there, and no set a backend that is not there; what replaces comes before what it replaces goes.
+//! The order is a contract: networks, services, backends, then sets and ranges, then frontends, then addresses; then
+//! removal of frontends, addresses, sets, backends, ranges, services. So at every prefix no frontend names a set that
+//! is not there, and no set a backend that is not there; a frontend that becomes restricted has its ranges already,
+//! and one that no longer is has them still; what replaces comes before what it replaces goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
 
 use super::op::Op;
-use super::tables::KernelState;
+use super::tables::{KernelState, ServiceId};
+use crate::model::Networks;
 
 /// The ops that turn `actual` into `desired`.
 pub fn diff(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
     let mut ops = Vec::new();
+    ops.extend(
+        changed(&desired.networks, &actual.networks).map(|(family, networks)| {
+            let (family, networks) = (*family, networks.clone());
+            Op::PutNetworks { family, networks }
+        }),
+    );
+    ops.extend(gone(&desired.networks, &actual.networks).map(|(family, _)| {
+        let (family, networks) = (*family, Networks::default());
+        Op::PutNetworks { family, networks }
+    }));
     ops.extend(
         changed(&desired.services, &actual.services).map(|(id, name)| Op::PutService {
             id: *id,
@@ -31,6 +45,8 @@ pub fn diff(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
             members: members.clone(),
         }),
     );
+    let wanting = missing(&desired.ranges, &actual.ranges);
+    ops.extend(wanting.map(|(service, range)| Op::PutRange { service, range }));
     ops.extend(
         changed(&desired.frontends, &actual.frontends).map(|(key, value)| Op::PutFrontend {
             key: *key,
@@ -54,6 +70,8 @@ pub fn diff(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
         }),
     );
     ops.extend(gone(&desired.backends, &actual.backends).map(|(id, _)| Op::DeleteBackend { id: *id }));
+    let spare = missing(&actual.ranges, &desired.ranges);
+    ops.extend(spare.map(|(service, range)| Op::DeleteRange { service, range }));
     ops.extend(gone(&desired.services, &actual.services).map(|(id, _)| Op::DeleteService { id: *id }));
     ops
 }
@@ -72,4 +90,16 @@ fn gone<'a, K: Ord, V>(
     actual: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
     actual.iter().filter(|(key, _)| !desired.contains_key(key))
+}
+
+/// Every range in `all` that is not in `some`.
+fn missing<'a>(
+    all: &'a BTreeMap<ServiceId, BTreeSet<IpNet>>,
+    some: &'a BTreeMap<ServiceId, BTreeSet<IpNet>>,
+) -> impl Iterator<Item = (ServiceId, IpNet)> {
+    all.iter().flat_map(|(service, ranges)| {
+        let known = some.get(service);
+        let is_new = move |range: &&IpNet| known.is_none_or(|known| !known.contains(*range));
+        ranges.iter().filter(is_new).map(|range| (*service, *range))
+    })
 }

@@ -8,8 +8,7 @@ use super::maps::Bound;
 use super::mirror::Mirror;
 use super::planner::Shortage;
 use super::tables::{
-    Backend, BackendId, BackendState, FrontendFlags, FrontendValue, KernelState, ScopeValue, ServiceId,
-    SetId, SetRef,
+    Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId, SetRef,
 };
 use crate::compile::{Compiled, EmptyVerdict, Frontend, Member, Port, Scope};
 use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
@@ -56,6 +55,9 @@ impl Writer<'_> {
             None => self.ids.service()?,
         };
         self.after.services.insert(service, name.clone());
+        if !port.ranges.is_empty() {
+            self.after.ranges.insert(service, port.ranges.clone());
+        }
         let mut ids = BTreeMap::new();
         let mut missing = Ok(());
         for (target, member) in &port.backends {
@@ -73,8 +75,10 @@ impl Writer<'_> {
                 service,
                 internal: self.add_scope(&mut sets, &frontend.internal, &ids),
                 external: self.add_scope(&mut sets, &frontend.external, &ids),
+                kind: frontend.kind,
+                policy: frontend.policy,
                 affinity_seconds: frontend.affinity_seconds,
-                flags: FrontendFlags::default(),
+                is_restricted: frontend.is_restricted,
             };
             self.after.frontends.insert(*key, value);
         }
@@ -109,6 +113,8 @@ impl Writer<'_> {
                 service,
                 state,
                 local: member.local,
+                chosen_anywhere: member.chosen_anywhere,
+                chosen_here: member.chosen_here,
             },
         );
         Ok(id)

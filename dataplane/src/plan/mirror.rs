@@ -73,6 +73,9 @@ impl Mirror {
             .take_while(|(name, _)| name.service == *service)
         {
             into.services.insert(*id, name.clone());
+            if let Some(ranges) = self.state.ranges.get(id) {
+                into.ranges.insert(*id, ranges.clone());
+            }
             let Some(holding) = self.holdings.get(id) else {
                 continue;
             };
@@ -102,7 +105,11 @@ impl Mirror {
     /// its middle, what depends on the failed op does not.
     pub(super) fn admits(&self, op: &Op) -> bool {
         match op {
-            Op::PutService { .. } | Op::PutAddress { .. } | Op::DeleteFrontend { .. } => true,
+            Op::PutService { .. }
+            | Op::PutAddress { .. }
+            | Op::PutNetworks { .. }
+            | Op::DeleteFrontend { .. } => true,
+            Op::PutRange { service, .. } => self.state.services.contains_key(service),
             Op::PutBackend { backend, .. } => self.state.services.contains_key(&backend.service),
             Op::PutSet { members, .. } => members.iter().all(|id| self.state.backends.contains_key(id)),
             Op::PutFrontend { value, .. } => {
@@ -113,7 +120,13 @@ impl Mirror {
             Op::DeleteAddress { addr } => !self.is_vip(*addr),
             Op::DeleteSet { id, .. } => !self.set_users.contains_key(id),
             Op::DeleteBackend { id } => !self.backend_users.contains_key(id),
-            Op::DeleteService { id } => self.holdings.get(id).is_none_or(Holding::is_empty),
+            Op::DeleteRange { service, .. } => {
+                let left = self.state.ranges.get(service).map_or(0, BTreeSet::len);
+                left > 1 || !self.is_restricted(*service)
+            }
+            Op::DeleteService { id } => {
+                self.holdings.get(id).is_none_or(Holding::is_empty) && !self.state.ranges.contains_key(id)
+            }
         }
     }
 
@@ -142,7 +155,11 @@ impl Mirror {
             Op::DeleteSet { id, .. } => self.unfile_set(*id),
             Op::DeleteBackend { id } => self.unfile_backend(*id),
             Op::DeleteService { id } => self.unfile_service(*id),
-            Op::PutAddress { .. } | Op::DeleteAddress { .. } => {}
+            Op::PutAddress { .. }
+            | Op::DeleteAddress { .. }
+            | Op::PutNetworks { .. }
+            | Op::PutRange { .. }
+            | Op::DeleteRange { .. } => {}
         }
         self.state.apply(op);
     }
@@ -157,7 +174,19 @@ impl Mirror {
     }
 
     fn is_vip(&self, addr: IpAddr) -> bool {
-        self.state.frontends.range(ports_of(addr)).next().is_some()
+        !addr.is_unspecified() && self.state.frontends.range(ports_of(addr)).next().is_some()
+    }
+
+    /// Whether a frontend lets in only clients in this Service's ranges.
+    fn is_restricted(&self, service: ServiceId) -> bool {
+        let Some(holding) = self.holdings.get(&service) else {
+            return false;
+        };
+        let mut values = holding
+            .frontends
+            .iter()
+            .filter_map(|key| self.state.frontends.get(key));
+        values.any(|value| value.is_restricted)
     }
 
     /// Of two ids with one name the lower one counts; the other is an entry that nobody wants.

@@ -23,6 +23,6 @@ pub use memory::MemoryMaps;
 pub use op::Op;
 pub use planner::{Plan, Planner, Shortage};
 pub use tables::{
-    AddressFlags, Backend, BackendId, BackendState, FrontendFlags, FrontendValue, KernelState, ScopeValue,
-    ServiceId, SetId, SetRef,
+    AddressFlags, Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId,
+    SetRef,
 };

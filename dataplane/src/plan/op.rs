@@ -4,8 +4,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::tables::{AddressFlags, Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId};
-use crate::model::{FrontendKey, ServicePortName};
+use crate::model::{Family, FrontendKey, Networks, ServicePortName};
 
 /// A put overwrites; a delete of what is not there succeeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,14 @@ pub enum Op {
         addr: IpAddr,
         flags: AddressFlags,
     },
+    PutRange {
+        service: ServiceId,
+        range: IpNet,
+    },
+    PutNetworks {
+        family: Family,
+        networks: Networks,
+    },
     DeleteFrontend {
         key: FrontendKey,
     },
@@ -44,23 +54,30 @@ pub enum Op {
     DeleteBackend {
         id: BackendId,
     },
+    DeleteRange {
+        service: ServiceId,
+        range: IpNet,
+    },
     DeleteService {
         id: ServiceId,
     },
 }
 
 impl Op {
-    /// Every kind, for the metric's labels.
-    pub const KINDS: [&'static str; 10] = [
+    /// Every kind, in the order in which a plan has them; also the metric's labels.
+    pub const KINDS: [&'static str; 13] = [
+        "put_networks",
         "put_service",
         "put_backend",
         "put_set",
+        "put_range",
         "put_frontend",
         "put_address",
         "delete_frontend",
         "delete_address",
         "delete_set",
         "delete_backend",
+        "delete_range",
         "delete_service",
     ];
 
@@ -71,10 +88,13 @@ impl Op {
             Self::PutSet { .. } => "put_set",
             Self::PutFrontend { .. } => "put_frontend",
             Self::PutAddress { .. } => "put_address",
+            Self::PutRange { .. } => "put_range",
+            Self::PutNetworks { .. } => "put_networks",
             Self::DeleteFrontend { .. } => "delete_frontend",
             Self::DeleteAddress { .. } => "delete_address",
             Self::DeleteSet { .. } => "delete_set",
             Self::DeleteBackend { .. } => "delete_backend",
+            Self::DeleteRange { .. } => "delete_range",
             Self::DeleteService { .. } => "delete_service",
         }
     }
@@ -93,10 +113,13 @@ impl fmt::Display for Op {
             }
             Self::PutFrontend { key, value } => write!(f, "put frontend {key}: {value}"),
             Self::PutAddress { addr, flags } => write!(f, "put address {addr}: {flags}"),
+            Self::PutRange { service, range } => write!(f, "put range {range} of {service}"),
+            Self::PutNetworks { family, networks } => write!(f, "put networks of IP{family}: {networks}"),
             Self::DeleteFrontend { key } => write!(f, "delete frontend {key}"),
             Self::DeleteAddress { addr } => write!(f, "delete address {addr}"),
             Self::DeleteSet { id, members } => write!(f, "delete {id} of {}", members.len()),
             Self::DeleteBackend { id } => write!(f, "delete {id}"),
+            Self::DeleteRange { service, range } => write!(f, "delete range {range} of {service}"),
             Self::DeleteService { id } => write!(f, "delete {id}"),
         }
     }
@@ -111,10 +134,27 @@ impl KernelState {
             Op::PutSet { id, members } => drop(self.sets.insert(*id, members.clone())),
             Op::PutFrontend { key, value } => drop(self.frontends.insert(*key, *value)),
             Op::PutAddress { addr, flags } => drop(self.addresses.insert(*addr, *flags)),
+            Op::PutRange { service, range } => {
+                self.ranges.entry(*service).or_default().insert(*range);
+            }
+            Op::PutNetworks { family, networks } if *networks == Networks::default() => {
+                self.networks.remove(family);
+            }
+            Op::PutNetworks { family, networks } => {
+                self.networks.insert(*family, networks.clone());
+            }
             Op::DeleteFrontend { key } => drop(self.frontends.remove(key)),
             Op::DeleteAddress { addr } => drop(self.addresses.remove(addr)),
             Op::DeleteSet { id, .. } => drop(self.sets.remove(id)),
             Op::DeleteBackend { id } => drop(self.backends.remove(id)),
+            Op::DeleteRange { service, range } => {
+                if let Some(ranges) = self.ranges.get_mut(service) {
+                    ranges.remove(range);
+                    if ranges.is_empty() {
+                        self.ranges.remove(service);
+                    }
+                }
+            }
             Op::DeleteService { id } => drop(self.services.remove(id)),
         }
     }

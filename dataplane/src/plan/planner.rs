@@ -12,14 +12,14 @@ use super::mirror::{Mirror, ports_of};
 use super::op::Op;
 use super::tables::{AddressFlags, KernelState};
 use crate::compile::Compiled;
-use crate::model::{FrontendKey, ServiceName, ServicePortName};
+use crate::model::{FrontendKey, FrontendKind, ServiceName, ServicePortName, Surroundings};
 
 /// Holds a mirror of the kernel, so that a plan costs as much as its Services, not as the cluster.
 #[derive(Clone, Debug)]
 pub struct Planner {
     mirror: Mirror,
     ids: Ids,
-    node_addresses: BTreeSet<IpAddr>,
+    surroundings: Surroundings,
     /// Their flags may have to change though no frontend does.
     stale_addresses: BTreeSet<IpAddr>,
 }
@@ -46,7 +46,7 @@ impl Planner {
         Self {
             mirror: Mirror::of(state),
             ids,
-            node_addresses: BTreeSet::new(),
+            surroundings: Surroundings::default(),
             stale_addresses: BTreeSet::new(),
         }
     }
@@ -58,14 +58,15 @@ impl Planner {
         self.mirror = Mirror::of(state);
     }
 
-    pub fn node_addresses(&self) -> &BTreeSet<IpAddr> {
-        &self.node_addresses
-    }
-
-    pub fn set_node_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
+    pub fn set_surroundings(&mut self, surroundings: Surroundings) {
+        if self.surroundings == surroundings {
+            return;
+        }
+        let (old, new) = (&self.surroundings.addresses, &surroundings.addresses);
+        let differs = |addr: &&IpAddr| old.get(addr) != new.get(addr);
         self.stale_addresses
-            .extend(self.node_addresses.symmetric_difference(&addresses));
-        self.node_addresses = addresses;
+            .extend(old.keys().chain(new.keys()).filter(differs));
+        self.surroundings = surroundings;
     }
 
     /// The ops that bring these Services in step and leave all others alone.
@@ -85,18 +86,22 @@ impl Planner {
                 .map(|key| key.addr),
         );
         for addr in touched {
-            let vip = draft.after.frontends.range(ports_of(addr)).next().is_some()
-                || self
-                    .mirror
-                    .state()
-                    .frontends
-                    .range(ports_of(addr))
-                    .any(|(key, _)| kept(key));
-            self.want_address(addr, vip, &mut draft.after);
+            let at = || ports_of(addr);
+            let drafted = draft.after.frontends.range(at());
+            let others = self
+                .mirror
+                .state()
+                .frontends
+                .range(at())
+                .filter(|(key, _)| kept(key));
+            let kinds: BTreeSet<FrontendKind> = drafted.chain(others).map(|(_, value)| value.kind).collect();
+            self.want_address(addr, &kinds, &mut draft.after);
             if let Some(flags) = self.mirror.state().addresses.get(&addr) {
                 before.addresses.insert(addr, *flags);
             }
         }
+        draft.after.networks.clone_from(&self.surroundings.networks);
+        before.networks.clone_from(&self.mirror.state().networks);
         Plan {
             ops: diff(&draft.after, &before),
             shortages: draft.shortages,
@@ -107,13 +112,17 @@ impl Planner {
     pub fn plan_everything(&mut self, wanted: &BTreeMap<ServiceName, Compiled>) -> Plan {
         let mut draft = Draft::of(&self.mirror, &mut self.ids, wanted);
         self.stale_addresses.clear();
-        for addr in &self.node_addresses {
-            self.want_address(*addr, false, &mut draft.after);
+        let mut kinds: BTreeMap<IpAddr, BTreeSet<FrontendKind>> = BTreeMap::new();
+        for addr in self.surroundings.addresses.keys() {
+            kinds.entry(*addr).or_default();
         }
-        let vips: BTreeSet<IpAddr> = draft.after.frontends.keys().map(|key| key.addr).collect();
-        for addr in vips {
-            self.want_address(addr, true, &mut draft.after);
+        for (key, value) in &draft.after.frontends {
+            kinds.entry(key.addr).or_default().insert(value.kind);
         }
+        for (addr, kinds) in kinds {
+            self.want_address(addr, &kinds, &mut draft.after);
+        }
+        draft.after.networks.clone_from(&self.surroundings.networks);
         Plan {
             ops: diff(&draft.after, self.mirror.state()),
             shortages: draft.shortages,
@@ -137,10 +146,18 @@ impl Planner {
         self.mirror.state()
     }
 
-    fn want_address(&self, addr: IpAddr, vip: bool, after: &mut KernelState) {
+    /// With frontends of these kinds.
+    fn want_address(&self, addr: IpAddr, kinds: &BTreeSet<FrontendKind>, after: &mut KernelState) {
+        // A NodePort's frontend is at no address of its own.
+        if addr.is_unspecified() {
+            return;
+        }
+        let own = self.surroundings.addresses.get(&addr);
         let flags = AddressFlags {
-            vip,
-            node: self.node_addresses.contains(&addr),
+            vip: !kinds.is_empty(),
+            cluster_ip: kinds.contains(&FrontendKind::ClusterIp),
+            node: own.is_some(),
+            node_ports: own.is_some_and(|own| own.serves_node_ports),
         };
         if !flags.is_empty() {
             after.addresses.insert(addr, flags);

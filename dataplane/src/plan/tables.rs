@@ -2,19 +2,23 @@
 //! The kernel's tables as plain data.
 //!
 //! ```text
-//! addresses: addr ─────────────────► VIP | NODE
+//! addresses: addr ─────────────────► VIP | CLUSTER IP | NODE | NODE PORTS
 //! frontends: addr, port, protocol ─► service, internal set, external set
+//! ranges:    service id, range ────► (who may be a client of a restricted frontend)
 //! sets:      set id ───────────────► backend ids          (never changed once written)
 //! backends:  backend id ───────────► addr, port, service, state
 //! services:  service id ───────────► name
+//! networks:  family ───────────────► where pods and ClusterIPs are
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::compile::EmptyVerdict;
-use crate::model::{Family, FrontendKey, ServicePortName, Target};
+use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName, Target, TrafficPolicy};
 
 /// What the kernel holds, or should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub struct KernelState {
     pub sets: BTreeMap<SetId, Vec<BackendId>>,
     pub frontends: BTreeMap<FrontendKey, FrontendValue>,
     pub addresses: BTreeMap<IpAddr, AddressFlags>,
+    /// No Service without a range is in here.
+    pub ranges: BTreeMap<ServiceId, BTreeSet<IpNet>>,
+    /// A family that is not in here has the default.
+    pub networks: BTreeMap<Family, Networks>,
 }
 
 /// From 1. A freed one is given out again only after all the others.
@@ -50,6 +58,10 @@ pub struct Backend {
     pub state: BackendState,
     /// Runs on this node.
     pub local: bool,
+    /// Is in the sets of clients that may go anywhere.
+    pub chosen_anywhere: bool,
+    /// Is in the sets of clients that must stay on this node.
+    pub chosen_here: bool,
 }
 
 impl Backend {
@@ -72,11 +84,15 @@ pub enum BackendState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrontendValue {
     pub service: ServiceId,
+    pub kind: FrontendKind,
+    /// What rules it: clients it does not concern may go anywhere.
+    pub policy: TrafficPolicy,
     pub internal: ScopeValue,
     pub external: ScopeValue,
     /// Zero: no affinity.
     pub affinity_seconds: u32,
-    pub flags: FrontendFlags,
+    /// Only for clients in the Service's ranges.
+    pub is_restricted: bool,
 }
 
 /// What one source scope gets.
@@ -101,17 +117,17 @@ impl SetRef {
     };
 }
 
-/// None so far: masquerading and source ranges will be told here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrontendFlags(pub u32);
-
 /// Why an address is in the table. Without any flag it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressFlags {
-    /// At least one frontend has it: its unknown ports are rejected.
+    /// At least one frontend has it.
     pub vip: bool,
+    /// At least one frontend of a cluster IP has it: its unknown ports are rejected.
+    pub cluster_ip: bool,
     /// It is an address of this node.
     pub node: bool,
+    /// And one that serves NodePorts.
+    pub node_ports: bool,
 }
 
 impl AddressFlags {
@@ -144,6 +160,9 @@ impl fmt::Display for Backend {
         if self.local {
             f.write_str(", local")?;
         }
+        if self.chosen_here && !self.chosen_anywhere {
+            f.write_str(", for policy Local only")?;
+        }
         match self.state {
             BackendState::Alive => Ok(()),
             BackendState::Draining => f.write_str(", draining"),
@@ -165,9 +184,12 @@ impl fmt::Display for FrontendValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, internal {}, external {}",
-            self.service, self.internal, self.external
+            "{} of {}, internal {}, external {}",
+            self.kind, self.service, self.internal, self.external
         )?;
+        if self.is_restricted {
+            f.write_str(", for its ranges only")?;
+        }
         if self.affinity_seconds > 0 {
             write!(f, ", affinity {} s", self.affinity_seconds)?;
         }
@@ -177,11 +199,18 @@ impl fmt::Display for FrontendValue {
 
 impl fmt::Display for AddressFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.vip, self.node) {
-            (true, true) => "VIP and node",
-            (true, false) => "VIP",
-            (false, true) => "node",
-            (false, false) => "nothing",
-        })
+        let words = [
+            (self.cluster_ip, "cluster IP"),
+            (self.vip && !self.cluster_ip, "VIP"),
+            (self.node && !self.node_ports, "node"),
+            (self.node_ports, "node with NodePorts"),
+        ];
+        let words: Vec<_> = words
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, word)| *word)
+            .collect();
+        f.write_str(if words.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&words.join(" and "))
     }
 }

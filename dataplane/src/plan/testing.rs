@@ -5,25 +5,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{
     AddressFlags, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps, MapsError, MemoryMaps, Op,
     ScopeValue, SetRef,
 };
 use crate::compile::Compiled;
-use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
+use crate::model::{
+    Family, FrontendKey, FrontendKind, Networks, ServiceName, ServicePortName, Surroundings, Target,
+    TrafficPolicy,
+};
 
 /// A kernel's contents by names and addresses: what two kernels can be compared by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) ports: BTreeSet<ServicePortName>,
-    pub(crate) backends: BTreeMap<(ServicePortName, Target), (BackendState, bool)>,
+    pub(crate) backends: BTreeMap<(ServicePortName, Target), (BackendState, [bool; 3])>,
     pub(crate) frontends: BTreeMap<FrontendKey, FrontendContents>,
     pub(crate) addresses: BTreeMap<IpAddr, AddressFlags>,
+    pub(crate) ranges: BTreeMap<ServicePortName, BTreeSet<IpNet>>,
+    pub(crate) networks: BTreeMap<Family, Networks>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrontendContents {
     pub(crate) port: ServicePortName,
+    pub(crate) kind: FrontendKind,
+    pub(crate) policy: TrafficPolicy,
+    pub(crate) is_restricted: bool,
     pub(crate) internal: Result<BTreeSet<Target>, EmptyVerdict>,
     pub(crate) external: Result<BTreeSet<Target>, EmptyVerdict>,
     pub(crate) affinity_seconds: u32,
@@ -47,7 +57,7 @@ pub(crate) fn contents(kernel: &KernelState) -> Contents {
             .map(|it| {
                 (
                     (kernel.services[&it.service].clone(), it.target()),
-                    (it.state, it.local),
+                    (it.state, [it.local, it.chosen_anywhere, it.chosen_here]),
                 )
             })
             .collect(),
@@ -55,40 +65,49 @@ pub(crate) fn contents(kernel: &KernelState) -> Contents {
             .frontends
             .iter()
             .map(|(key, value)| {
-                let port = kernel.services[&value.service].clone();
-                let (internal, external) = (scope(&value.internal), scope(&value.external));
-                let affinity_seconds = value.affinity_seconds;
-                (
-                    *key,
-                    FrontendContents {
-                        port,
-                        internal,
-                        external,
-                        affinity_seconds,
-                    },
-                )
+                let contents = FrontendContents {
+                    port: kernel.services[&value.service].clone(),
+                    kind: value.kind,
+                    policy: value.policy,
+                    is_restricted: value.is_restricted,
+                    internal: scope(&value.internal),
+                    external: scope(&value.external),
+                    affinity_seconds: value.affinity_seconds,
+                };
+                (*key, contents)
             })
             .collect(),
         addresses: kernel.addresses.clone(),
+        ranges: kernel
+            .ranges
+            .iter()
+            .map(|(service, ranges)| (kernel.services[service].clone(), ranges.clone()))
+            .collect(),
+        networks: kernel.networks.clone(),
     }
 }
 
 /// The same of what is wanted, with nothing of plan's code in between.
 pub(crate) fn wanted_contents(
     wanted: &BTreeMap<ServiceName, Compiled>,
-    node_addresses: &BTreeSet<IpAddr>,
+    surroundings: &Surroundings,
 ) -> Contents {
     let mut all = Contents::default();
     for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
         all.ports.insert(name.clone());
+        if !port.ranges.is_empty() {
+            all.ranges.insert(name.clone(), port.ranges.clone());
+        }
         for (target, member) in &port.backends {
             let state = if member.in_use {
                 BackendState::Alive
             } else {
                 BackendState::Draining
             };
-            all.backends
-                .insert((name.clone(), *target), (state, member.local));
+            all.backends.insert(
+                (name.clone(), *target),
+                (state, [member.local, member.chosen_anywhere, member.chosen_here]),
+            );
         }
         for (key, frontend) in &port.frontends {
             let scope = |scope: &crate::compile::Scope| {
@@ -100,17 +119,27 @@ pub(crate) fn wanted_contents(
             };
             let value = FrontendContents {
                 port: name.clone(),
+                kind: frontend.kind,
+                policy: frontend.policy,
+                is_restricted: frontend.is_restricted,
                 internal: scope(&frontend.internal),
                 external: scope(&frontend.external),
                 affinity_seconds: frontend.affinity_seconds,
             };
             all.frontends.insert(*key, value);
-            all.addresses.entry(key.addr).or_default().vip = true;
+            if frontend.kind != FrontendKind::NodePort {
+                let flags = all.addresses.entry(key.addr).or_default();
+                flags.vip = true;
+                flags.cluster_ip |= frontend.kind == FrontendKind::ClusterIp;
+            }
         }
     }
-    for addr in node_addresses {
-        all.addresses.entry(*addr).or_default().node = true;
+    for (addr, own) in &surroundings.addresses {
+        let flags = all.addresses.entry(*addr).or_default();
+        flags.node = true;
+        flags.node_ports = own.serves_node_ports;
     }
+    all.networks.clone_from(&surroundings.networks);
     all
 }
 
@@ -137,6 +166,11 @@ pub(crate) fn dangling(kernel: &KernelState) -> Vec<String> {
             .filter(|member| !kernel.backends.contains_key(member))
         {
             found.push(format!("{id} names {member}"));
+        }
+    }
+    for service in kernel.ranges.keys() {
+        if !kernel.services.contains_key(service) {
+            found.push(format!("ranges of {service}"));
         }
     }
     for (id, backend) in &kernel.backends {

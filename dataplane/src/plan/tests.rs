@@ -4,13 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 use super::testing::{ChaosMaps, contents, dangling, wanted_contents};
 use super::*;
 use crate::compile::{Compiled, Frontend, Member, Port, Scope};
-use crate::model::{Family, FrontendKey, Protocol, ServiceName, ServicePortName, Target};
+use crate::model::{
+    Detect, Family, FrontendKey, FrontendKind, Networks, OwnAddress, Protocol, ServiceName, ServicePortName,
+    Surroundings, Target, TrafficPolicy,
+};
 
 type Wanted = BTreeMap<ServiceName, Compiled>;
 
@@ -26,14 +30,15 @@ fn service_port(index: usize) -> ServicePortName {
 }
 
 fn frontend_key(index: usize) -> FrontendKey {
-    let addr = match index % 3 {
+    let addr = match index % 4 {
+        3 => Family::V4.unspecified(),
         0 => IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)),
         1 => IpAddr::V4(Ipv4Addr::new(10, 96, 0, 2)),
         _ => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
     };
     FrontendKey {
         addr,
-        port: 80 + (index / 3) as u16,
+        port: 80 + (index / 4) as u16,
         protocol: Protocol::Tcp,
     }
 }
@@ -62,11 +67,27 @@ fn scope(family: Family) -> impl Strategy<Value = Scope> {
 fn wanted() -> impl Strategy<Value = Wanted> {
     let frontend = |key: FrontendKey| {
         let family = Family::of(key.addr);
-        (scope(family), scope(family), 0..2u32).prop_map(|(internal, external, affinity_seconds)| Frontend {
-            internal,
-            external,
-            affinity_seconds,
-        })
+        (
+            scope(family),
+            scope(family),
+            0..2u32,
+            kind_and_policy(),
+            any::<bool>(),
+        )
+            .prop_map(
+                move |(internal, external, affinity_seconds, (kind, policy), is_restricted)| Frontend {
+                    kind: if key.addr.is_unspecified() {
+                        FrontendKind::NodePort
+                    } else {
+                        kind
+                    },
+                    policy,
+                    internal,
+                    external,
+                    affinity_seconds,
+                    is_restricted,
+                },
+            )
     };
     let owned = |index: usize| (0..6usize, frontend(frontend_key(index)));
     let spare = btree_map(0..6usize, (0..6usize, any::<bool>()), 0..3);
@@ -83,15 +104,22 @@ fn wanted() -> impl Strategy<Value = Wanted> {
                     let members = frontend.internal.members.iter().chain(&frontend.external.members);
                     let used = Member {
                         in_use: true,
-                        local: false,
+                        chosen_anywhere: true,
+                        ..Member::default()
                     };
                     port.backends.extend(members.map(|member| (*member, used)));
+                    if frontend.is_restricted {
+                        port.ranges.insert(range(index));
+                    }
                     port.frontends.insert(frontend_key(index), frontend);
                 }
             }
             for (owner, (index, local)) in spare {
                 if let Some(port) = ports.get_mut(&service_port(owner)) {
-                    let draining = Member { in_use: false, local };
+                    let draining = Member {
+                        local,
+                        ..Member::default()
+                    };
                     port.backends.entry(target(index, Family::V4)).or_insert(draining);
                 }
             }
@@ -107,8 +135,41 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         })
 }
 
-fn node_addresses() -> impl Strategy<Value = BTreeSet<IpAddr>> {
-    btree_set((0..6usize).prop_map(|index| frontend_key(index).addr), 0..3)
+fn kind_and_policy() -> impl Strategy<Value = (FrontendKind, TrafficPolicy)> {
+    let kinds = vec![
+        FrontendKind::ClusterIp,
+        FrontendKind::LoadBalancer,
+        FrontendKind::ExternalIp,
+    ];
+    let policies = vec![TrafficPolicy::Cluster, TrafficPolicy::Local];
+    (prop::sample::select(kinds), prop::sample::select(policies))
+}
+
+fn range(index: usize) -> IpNet {
+    ["10.0.0.0/8", "192.0.2.0/24", "0.0.0.0/0", "fd00::/16"][index % 4]
+        .parse()
+        .unwrap()
+}
+
+fn networks() -> impl Strategy<Value = BTreeMap<Family, Networks>> {
+    let of_family = |family| {
+        let detect = prop::sample::select(&[Detect::Nobody, Detect::Device][..]);
+        let services = vec(Just(IpNet::from(Family::unspecified(family))), 0..2);
+        (detect, services).prop_map(|(detect, services)| Networks { detect, services })
+    };
+    (of_family(Family::V4), of_family(Family::V6)).prop_map(|(v4, v6)| {
+        let both = BTreeMap::from([(Family::V4, v4), (Family::V6, v6)]);
+        both.into_iter()
+            .filter(|(_, it)| *it != Networks::default())
+            .collect()
+    })
+}
+
+fn surroundings() -> impl Strategy<Value = Surroundings> {
+    let addr = (0..3usize).prop_map(|index| frontend_key(index).addr);
+    let own = any::<bool>().prop_map(|serves_node_ports| OwnAddress { serves_node_ports });
+    (btree_map(addr, own, 0..3), networks())
+        .prop_map(|(addresses, networks)| Surroundings { addresses, networks })
 }
 
 /// Any tables at all, references leading nowhere included.
@@ -132,21 +193,40 @@ fn any_state() -> impl Strategy<Value = KernelState> {
                 service,
                 state,
                 local,
+                chosen_anywhere: alive,
+                chosen_here: local,
             }
         });
     let scope = (0..5u32, 0..3u32).prop_map(|(id, size)| ScopeValue {
         set: SetRef { id: SetId(id), size },
         empty: EmptyVerdict::Drop,
     });
-    let value =
-        (service_id(), scope.clone(), scope).prop_map(|(service, internal, external)| FrontendValue {
-            service,
-            internal,
-            external,
-            affinity_seconds: 0,
-            flags: FrontendFlags::default(),
-        });
-    let flags = (any::<bool>(), any::<bool>()).prop_map(|(vip, node)| AddressFlags { vip, node });
+    let value = (
+        service_id(),
+        scope.clone(),
+        scope,
+        kind_and_policy(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(service, internal, external, (kind, policy), is_restricted)| FrontendValue {
+                service,
+                kind,
+                policy,
+                internal,
+                external,
+                affinity_seconds: 0,
+                is_restricted,
+            },
+        );
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(vip, cluster_ip, node, node_ports)| AddressFlags {
+            vip,
+            cluster_ip,
+            node,
+            node_ports,
+        },
+    );
     (
         btree_map(service_id(), (0..6usize).prop_map(service_port), 0..5),
         btree_map(backend_id(), backend, 0..8),
@@ -157,14 +237,20 @@ fn any_state() -> impl Strategy<Value = KernelState> {
             flags,
             0..4,
         ),
+        btree_map(service_id(), btree_set((0..4usize).prop_map(range), 1..3), 0..3),
+        networks(),
     )
-        .prop_map(|(services, backends, sets, frontends, addresses)| KernelState {
-            services,
-            backends,
-            sets,
-            frontends,
-            addresses,
-        })
+        .prop_map(
+            |(services, backends, sets, frontends, addresses, ranges, networks)| KernelState {
+                services,
+                backends,
+                sets,
+                frontends,
+                addresses,
+                ranges,
+                networks,
+            },
+        )
 }
 
 fn planner_of(maps: &MemoryMaps) -> Planner {
@@ -226,13 +312,13 @@ proptest! {
 
     #[test]
     fn every_step_of_every_change_holds_together(
-        worlds in vec((wanted(), node_addresses()), 1..5),
+        worlds in vec((wanted(), surroundings()), 1..5),
     ) {
         let mut maps = MemoryMaps::default();
         let mut planner = planner_of(&maps);
         let mut current = Wanted::new();
         for (wanted, nodes) in worlds {
-            planner.set_node_addresses(nodes.clone());
+            planner.set_surroundings(nodes.clone());
             let plan = planner.plan(&change(&current, &wanted));
             carry_out(&plan, &mut planner, &mut maps)?;
             prop_assert_eq!(contents(&maps.state), wanted_contents(&wanted, &nodes));
@@ -241,14 +327,14 @@ proptest! {
     }
 
     #[test]
-    fn planning_one_service_at_a_time_leads_to_the_same(wanted in wanted(), nodes in node_addresses()) {
+    fn planning_one_service_at_a_time_leads_to_the_same(wanted in wanted(), nodes in surroundings()) {
         let mut maps = MemoryMaps::default();
         let mut planner = planner_of(&maps);
         for (name, compiled) in &wanted {
             let plan = planner.plan(&BTreeMap::from([(name.clone(), compiled.clone())]));
             carry_out(&plan, &mut planner, &mut maps)?;
         }
-        planner.set_node_addresses(nodes.clone());
+        planner.set_surroundings(nodes.clone());
         let plan = planner.plan(&Wanted::new());
         carry_out(&plan, &mut planner, &mut maps)?;
         prop_assert_eq!(contents(&maps.state), wanted_contents(&wanted, &nodes));
@@ -256,13 +342,13 @@ proptest! {
 
     #[test]
     fn a_restart_without_a_change_writes_nothing(
-        worlds in vec((wanted(), node_addresses()), 1..4),
+        worlds in vec((wanted(), surroundings()), 1..4),
     ) {
         let mut maps = MemoryMaps::default();
         for (wanted, nodes) in worlds {
             for first in [true, false] {
                 let mut planner = planner_of(&maps);
-                planner.set_node_addresses(nodes.clone());
+                planner.set_surroundings(nodes.clone());
                 let plan = planner.plan_everything(&wanted);
                 prop_assert!(first || plan.ops.is_empty(), "{:?}", plan.ops);
                 carry_out(&plan, &mut planner, &mut maps)?;
@@ -272,10 +358,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_kernel_holds_is_repaired(odd in any_state(), wanted in wanted(), nodes in node_addresses()) {
+    fn whatever_the_kernel_holds_is_repaired(odd in any_state(), wanted in wanted(), nodes in surroundings()) {
         let mut maps = MemoryMaps::new(odd, 100, 100);
         let mut planner = planner_of(&maps);
-        planner.set_node_addresses(nodes.clone());
+        planner.set_surroundings(nodes.clone());
         for op in planner.plan_everything(&wanted).ops {
             maps.apply(&op).unwrap();
             planner.applied(&op);
@@ -305,7 +391,7 @@ proptest! {
                     }
                 }
             }
-            prop_assert_eq!(contents(&maps.memory.state), wanted_contents(&wanted, &BTreeSet::new()));
+            prop_assert_eq!(contents(&maps.memory.state), wanted_contents(&wanted, &Surroundings::default()));
         }
     }
 }
@@ -317,11 +403,15 @@ fn one_port(targets: &[usize]) -> Wanted {
         empty: EmptyVerdict::Reject,
     };
     let frontend = Frontend {
+        kind: FrontendKind::ClusterIp,
+        policy: TrafficPolicy::Cluster,
+        is_restricted: false,
         internal: scope.clone(),
         external: scope,
         affinity_seconds: 0,
     };
     let port = Port {
+        ranges: BTreeSet::new(),
         backends: members
             .into_iter()
             .map(|it| {
@@ -329,7 +419,8 @@ fn one_port(targets: &[usize]) -> Wanted {
                     it,
                     Member {
                         in_use: true,
-                        local: false,
+                        chosen_anywhere: true,
+                        ..Member::default()
                     },
                 )
             })
@@ -365,8 +456,8 @@ fn ops_print_what_they_do() {
             "put backend v4/1: 10.0.0.1:8080 of service 1",
             "put backend v4/2: 10.0.0.2:8080 of service 1",
             "put set 1: v4/1 v4/2",
-            "put frontend 10.96.0.1:80/TCP: service 1, internal set 1 of 2, external set 1 of 2",
-            "put address 10.96.0.1: VIP",
+            "put frontend 10.96.0.1:80/TCP: ClusterIP of service 1, internal set 1 of 2, external set 1 of 2",
+            "put address 10.96.0.1: cluster IP",
         ]
     );
     let second = planner.plan(&one_port(&[1, 2]));
@@ -375,7 +466,7 @@ fn ops_print_what_they_do() {
         [
             "put backend v4/3: 10.0.0.3:8080 of service 1",
             "put set 2: v4/2 v4/3",
-            "put frontend 10.96.0.1:80/TCP: service 1, internal set 2 of 2, external set 2 of 2",
+            "put frontend 10.96.0.1:80/TCP: ClusterIP of service 1, internal set 2 of 2, external set 2 of 2",
             "delete set 1 of 2",
             "delete backend v4/1",
         ]

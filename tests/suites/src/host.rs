@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table's first machine: the decisions as built for the host.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use dataplane::kernel::HostFamily;
-use dataplane::kernel::convert::{to_backend, to_flags, to_frontend, to_key};
+use dataplane::kernel::convert::{to_backend, to_flags, to_frontend, to_key, to_networks, to_prefix};
 use dataplane::model::Protocol;
+use dataplane::plan::ServiceId;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostTables};
 use dataplane_common::{Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6};
+use ipnet::IpNet;
 
 use crate::cases::Machine;
 use crate::world::{At, Names, World};
@@ -123,6 +126,7 @@ pub fn device(at: At) -> Device {
         send_redirects: 0,
         v4: V4::from_ip(node(dataplane::model::Family::V4)).expect("an IPv4 address"),
         v6: V6::from_ip(node(dataplane::model::Family::V6)).expect("an IPv6 address"),
+        local: u32::from(kind == DeviceKind::Pod),
     }
 }
 
@@ -156,6 +160,13 @@ fn fill<F: HostFamily>(tables: &mut HostTables<F>, world: &World) {
         .iter()
         .filter_map(|(key, value)| Some((to_key(key)?, to_frontend(value))))
         .collect();
+    let ranges = |(service, ranges): (&ServiceId, &BTreeSet<IpNet>)| {
+        let service = common::ServiceId(service.0);
+        let ranges: Vec<_> = ranges.iter().filter_map(to_prefix).collect();
+        ranges.into_iter().map(move |range| (service, range))
+    };
+    tables.ranges = state.ranges.iter().flat_map(ranges).collect();
+    tables.networks = state.networks.get(&F::MODEL).map(to_networks).unwrap_or_default();
     tables.sets = state
         .sets
         .iter()

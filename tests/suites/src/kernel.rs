@@ -47,6 +47,8 @@ impl Kernel {
             max_backends: 1_024,
             max_frontends: 1_024,
             max_services: 256,
+            max_affinity: 4_096,
+            max_ranges: 1_024,
         })
     }
 
@@ -260,6 +262,10 @@ where
     for key in keys {
         tables.fragments.remove(&key).expect("a fragment");
     }
+    let clients: Vec<_> = tables.affinity.keys().map(|key| key.expect("a client")).collect();
+    for key in clients {
+        tables.affinity.remove(&key).expect("a client");
+    }
 }
 
 fn age<F: HostFamily>(tables: &mut FamilyTables<F>, seconds: u64)
@@ -280,6 +286,15 @@ where
     for (key, mut value) in fragments {
         value.seen = Tick(value.seen.0.saturating_sub(ticks));
         tables.fragments.insert(key, value, 0).expect("a fragment");
+    }
+    let clients: Vec<_> = tables
+        .affinity
+        .iter()
+        .map(|entry| entry.expect("a client"))
+        .collect();
+    for (key, mut value) in clients {
+        value.last_new = Tick(value.last_new.0.saturating_sub(ticks));
+        tables.affinity.insert(key, value, 0).expect("a client");
     }
 }
 

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use dataplane::model::{Family, FrontendKey, Protocol, ServiceName, ServicePortName};
+use dataplane::model::{
+    Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
+};
 use dataplane::plan::{
-    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendFlags, FrontendValue, KernelState,
-    ScopeValue, ServiceId, SetId, SetRef,
+    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendValue, KernelState, ScopeValue,
+    ServiceId, SetId, SetRef,
 };
 
 /// Where a packet is met.
@@ -113,15 +115,18 @@ impl World {
             service,
             internal: scope,
             external: scope,
+            kind: FrontendKind::ClusterIp,
+            policy: TrafficPolicy::Cluster,
             affinity_seconds: 0,
-            flags: FrontendFlags::default(),
+            is_restricted: false,
         };
         self.state.frontends.insert(key, value);
         self.state.addresses.insert(
             vip.ip(),
             AddressFlags {
                 vip: true,
-                node: false,
+                cluster_ip: true,
+                ..AddressFlags::default()
             },
         );
         self
@@ -179,7 +184,9 @@ impl World {
             vip,
             AddressFlags {
                 vip: true,
+                cluster_ip: true,
                 node: true,
+                node_ports: false,
             },
         );
         self
@@ -209,10 +216,11 @@ impl World {
         if backends.is_empty() {
             return SetRef::EMPTY;
         }
-        let members: Vec<_> = backends
+        let mut members: Vec<_> = backends
             .iter()
             .map(|addr| self.backend_id(service, *addr))
             .collect();
+        members.sort_unstable();
         let id = SetId(
             self.state.frontends.len() as u32 * 100
                 + self.state.sets.len() as u32
@@ -247,6 +255,8 @@ impl World {
                 service,
                 state: BackendState::Alive,
                 local: odd,
+                chosen_anywhere: true,
+                chosen_here: odd,
             },
         );
         id

@@ -4,9 +4,9 @@
 use std::mem::size_of;
 
 use dataplane_common::{
-    AddressFlags, Backend, BackendState, Config, Device, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    FrontendKey, FrontendValue, MAP_ABI, Outcome, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4,
-    V6,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendState, Config, Detect, Device, FlowKey, FlowValue,
+    FragmentKey, FragmentValue, FrontendKey, FrontendKind, FrontendValue, MAP_ABI, Networks, Outcome,
+    RangeKey, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4, V6,
 };
 
 /// Should this fail, a map has changed: raise `MAP_ABI`, then write down the new layout here.
@@ -33,6 +33,14 @@ fn a_changed_layout_is_another_version() {
         size_of::<ServiceTraffic>(),
         size_of::<Device>(),
         size_of::<Config>(),
+        size_of::<AffinityKey<V4>>(),
+        size_of::<AffinityKey<V6>>(),
+        size_of::<Affinity<V4>>(),
+        size_of::<Affinity<V6>>(),
+        size_of::<RangeKey<V4>>(),
+        size_of::<RangeKey<V6>>(),
+        size_of::<Networks<V4>>(),
+        size_of::<Networks<V6>>(),
     ];
     let meanings = [
         State::REPLIED.0,
@@ -41,19 +49,27 @@ fn a_changed_layout_is_another_version() {
         AddressFlags::VIP.0,
         AddressFlags::NODE.0,
         BackendState::Draining as u32,
+        AddressFlags::NODE_PORTS.0,
+        AddressFlags::CLUSTER_IP.0,
         Config::TAKE_OVER,
+        Config::MASQUERADE_ALL,
+        Config::REFUSE_EXTERNAL,
+        FrontendKind::ExternalIp as u32,
+        Detect::Nobody as u32,
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
     let known = (
         2,
         [
-            16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 28, 16,
+            16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 32, 16, 8, 20, 16, 28, 8,
+            20, 48, 168,
         ],
-        [1, 32, 64, 1, 2, 2, 1],
+        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2],
         "not_ip not_ours malformed own_address taken_over contested stale_removed translated new_flow resteered \
-         reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint rejected_unknown_port reject_limited \
-         reject_failed policy_dropped unknown_protocol fragment_dropped flow_table_full ports_exhausted \
-         sctp_port_change no_masquerade_address backend_missing no_memory rewrite_failed",
+         reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
+         rejected_unknown_port rejected_external reject_limited reject_failed policy_dropped source_dropped \
+         unallocated_dropped unknown_protocol fragment_dropped flow_table_full ports_exhausted sctp_port_change \
+         no_masquerade_address backend_missing no_memory rewrite_failed",
     );
     assert_eq!((MAP_ABI, sizes, meanings, names.join(" ").as_str()), known);
 }

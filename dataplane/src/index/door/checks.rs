@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::model::{Protocol, Reason};
 
 /// The reasons found in one object, so many that an operator understands and no more.
@@ -60,6 +62,15 @@ pub(super) fn address(field: &'static str, value: &str) -> Result<IpAddr, Reason
         Some(what) => Err(Reason::SpecialAddress { field, addr, what }),
         None => Ok(addr),
     }
+}
+
+/// A range of addresses, without the bits beyond its prefix.
+pub(super) fn range(field: &'static str, value: &str) -> Result<IpNet, Reason> {
+    let range = value.parse::<IpNet>().map_err(|_| Reason::Range {
+        field,
+        value: shown(value),
+    })?;
+    Ok(range.trunc())
 }
 
 pub(super) fn port(field: &'static str, value: i32) -> Result<u16, Reason> {

@@ -5,6 +5,7 @@
 //! What an object leaves open is filled in as the API server would: manifests need not have been there.
 
 mod checks;
+mod node;
 mod service;
 mod slice;
 
@@ -16,7 +17,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::event::Seen;
-use crate::model::{NamespacedName, Node, Service, Slice, Zone};
+use crate::model::{NamespacedName, Node, Service, Slice};
 
 /// The Services and EndpointSlices that are meant for us. Their absence is what counts: a label without a value
 /// hides too.
@@ -60,12 +61,7 @@ impl Door {
         if object.metadata.name.as_deref() != Some(&*self.node_name) {
             return Seen::hidden();
         }
-        let zone = label(&object.metadata, ZONE_LABEL).filter(|zone| !zone.is_empty());
-        let zone = zone.map(|zone| Zone(zone.into()));
-        Seen {
-            model: Some(Node { zone }),
-            reasons: Vec::new(),
-        }
+        node::admit(object)
     }
 }
 

@@ -7,13 +7,15 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Seen;
-use super::checks::{Reasons, address, dns_label, port, protocol, unknown};
+use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
 use super::{is_hidden, name_of};
-use crate::model::{Reason, Service, ServicePort, TrafficPolicy};
+use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
 /// What the API server fills in for `sessionAffinity: ClientIP`.
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 const MAX_AFFINITY_SECONDS: u32 = 86_400;
+/// One hostile object must not fill the table of all.
+const MAX_RANGES: usize = 1_000;
 
 pub(super) fn admit(object: &core::Service) -> Seen<Service> {
     let Some(spec) = object
@@ -30,19 +32,35 @@ pub(super) fn admit(object: &core::Service) -> Seen<Service> {
         return Seen::refused(reason);
     }
     let mut reasons = Reasons::default();
+    let cluster_ips = cluster_ips(spec, &mut reasons);
+    let families: BTreeSet<_> = cluster_ips.iter().map(|addr| Family::of(*addr)).collect();
+    let of_families = |addrs: BTreeSet<IpAddr>| -> Vec<IpAddr> {
+        let served = |addr: &IpAddr| families.contains(&Family::of(*addr));
+        addrs.into_iter().filter(served).collect()
+    };
+    let external_policy = policy(
+        "spec.externalTrafficPolicy",
+        spec.external_traffic_policy.as_deref(),
+        &mut reasons,
+    );
     let model = Service {
         created: object
             .metadata
             .creation_timestamp
             .as_ref()
             .map_or(i64::MAX, |time| time.0.as_second()),
-        cluster_ips: cluster_ips(spec, &mut reasons),
+        external_ips: of_families(external_ips(spec, &mut reasons)),
+        load_balancer_ips: of_families(load_balancer_ips(object, &mut reasons)),
+        cluster_ips,
+        source_ranges: source_ranges(spec, &mut reasons),
         ports: ports(spec, &mut reasons),
         internal_policy: policy(
             "spec.internalTrafficPolicy",
             spec.internal_traffic_policy.as_deref(),
             &mut reasons,
         ),
+        external_policy,
+        health_check_node_port: health_check_node_port(spec, external_policy, &mut reasons),
         affinity_seconds: affinity(spec, &mut reasons),
     };
     Seen {
@@ -68,6 +86,59 @@ fn cluster_ips(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Vec<IpAddr> {
         .filter_map(|ip| reasons.check(address("spec.clusterIPs", ip)))
         .collect();
     parsed.into_iter().collect()
+}
+
+fn external_ips(spec: &core::ServiceSpec, reasons: &mut Reasons) -> BTreeSet<IpAddr> {
+    let listed = spec.external_ips.iter().flatten();
+    listed
+        .filter_map(|ip| reasons.check(address("spec.externalIPs", ip)))
+        .collect()
+}
+
+/// Load balancers in mode `Proxy`, and those that have only a name, take connections on themselves: what is sent to
+/// them has to go to them.
+fn load_balancer_ips(object: &core::Service, reasons: &mut Reasons) -> BTreeSet<IpAddr> {
+    let status = object.status.as_ref().and_then(|it| it.load_balancer.as_ref());
+    let ingress = status.and_then(|it| it.ingress.as_deref()).unwrap_or_default();
+    ingress
+        .iter()
+        .filter(|it| matches!(it.ip_mode.as_deref(), None | Some("VIP")))
+        .filter_map(|it| it.ip.as_deref().filter(|ip| !ip.is_empty()))
+        .filter_map(|ip| reasons.check(address("status.loadBalancer.ingress.ip", ip)))
+        .collect()
+}
+
+/// The API server lets blanks around them through.
+fn source_ranges(spec: &core::ServiceSpec, reasons: &mut Reasons) -> SourceRanges {
+    const FIELD: &str = "spec.loadBalancerSourceRanges";
+    let listed = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    if listed.len() > MAX_RANGES {
+        reasons.push(Reason::TooManyRanges {
+            field: FIELD,
+            count: listed.len(),
+            limit: MAX_RANGES,
+        });
+    }
+    let mut ranges = SourceRanges::default();
+    for text in listed.iter().take(MAX_RANGES) {
+        match reasons.check(range(FIELD, text.trim())) {
+            Some(range) => ranges.ranges.push(range),
+            None => ranges.some_unreadable = true,
+        }
+    }
+    ranges
+}
+
+fn health_check_node_port(
+    spec: &core::ServiceSpec,
+    policy: TrafficPolicy,
+    reasons: &mut Reasons,
+) -> Option<u16> {
+    let asked = spec.type_.as_deref() == Some("LoadBalancer") && policy == TrafficPolicy::Local;
+    let number = spec
+        .health_check_node_port
+        .filter(|number| asked && *number != 0)?;
+    reasons.check(port("spec.healthCheckNodePort", number))
 }
 
 fn ports(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Vec<ServicePort> {
@@ -96,6 +167,10 @@ fn service_port(object: &core::ServicePort) -> Result<ServicePort, Reason> {
         name: name.into(),
         protocol: protocol(object.protocol.as_deref())?,
         port: port("spec.ports.port", object.port)?,
+        node_port: match object.node_port {
+            None | Some(0) => None,
+            Some(number) => Some(port("spec.ports.nodePort", number)?),
+        },
     })
 }
 

@@ -17,7 +17,7 @@ use super::super::channel;
 use super::*;
 use crate::admin::{Heartbeat, Ready, Status};
 use crate::agent::{Reports, run as run_agent};
-use crate::compile::Limits;
+use crate::index::Settings;
 use crate::index::testing::{NODE, node, service, slice};
 use crate::index::{Event, Index};
 use crate::model::{ObjectRef, Reason};
@@ -245,7 +245,13 @@ impl Bench {
             status: value::channel(Status::default()).0,
         };
         let addresses = sender.clone();
-        let agent = run_agent(receiver, maps, Limits::default(), reports, std::future::pending());
+        let agent = run_agent(
+            receiver,
+            maps,
+            Settings::default(),
+            reports,
+            std::future::pending(),
+        );
         let source = run(self.directory.path().to_owned(), Door::new(NODE), sender, metrics);
         self.kernel = kernel;
         self.tasks.push(tokio::spawn(async {

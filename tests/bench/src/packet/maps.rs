@@ -7,10 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Context as _;
 use aya::Pod;
 use dataplane::kernel::{FamilyTables, HostFamily, Sizes};
-use dataplane::model::{Family, FrontendKey, Protocol, ServiceName, ServicePortName};
+use dataplane::model::{
+    Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
+};
 use dataplane::plan::{
-    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendFlags, FrontendValue, KernelState,
-    ScopeValue, ServiceId, SetId, SetRef,
+    AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendValue, KernelState, ScopeValue,
+    ServiceId, SetId, SetRef,
 };
 use dataplane_common as common;
 use dataplane_common::{FlowKey, FlowValue, Hook, Port, State, Tick};
@@ -83,6 +85,7 @@ impl Filled {
             max_backends: services * BACKENDS * 2,
             max_frontends: services * 2,
             max_services: services * 2,
+            ..Sizes::default()
         });
         kernel.set(&World {
             state: services_of(size.services),
@@ -183,6 +186,8 @@ fn add_set(state: &mut KernelState, family: Family, service: ServiceId, index: u
                 service,
                 state: BackendState::Alive,
                 local: false,
+                chosen_anywhere: true,
+                chosen_here: false,
             },
         );
         members.push(id);
@@ -215,14 +220,17 @@ fn add_frontends(state: &mut KernelState, service: ServiceId, vip: SocketAddr, s
             service,
             internal: ScopeValue { set, empty },
             external: ScopeValue { set, empty },
+            kind: FrontendKind::ClusterIp,
+            policy: TrafficPolicy::Cluster,
             affinity_seconds: 0,
-            flags: FrontendFlags::default(),
+            is_restricted: false,
         };
         state.frontends.insert(key, value);
     }
     let flags = AddressFlags {
         vip: true,
-        node: false,
+        cluster_ip: true,
+        ..AddressFlags::default()
     };
     state.addresses.insert(vip.ip(), flags);
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use dataplane::admin::{Heartbeat, Ready, Status};
 use dataplane::agent::{Reports, run};
-use dataplane::compile::Limits;
-use dataplane::index::Event;
 use dataplane::index::door::Door;
+use dataplane::index::{Event, Settings};
 use dataplane::metrics::Metrics;
 use dataplane::watch::kube::{self, Pace};
 use dataplane::watch::{Batch, channel};
@@ -65,7 +64,7 @@ impl Agent {
         let agent = tokio::spawn(run(
             receiver,
             tables.clone(),
-            Limits::default(),
+            Settings::default(),
             reports,
             shutdown,
         ));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `shunt agent`: everything put together.
 
+mod policy;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,11 +16,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as value;
 use tracing_subscriber::EnvFilter;
 
+use self::policy::PolicyArgs;
 use super::RootArgs;
 use crate::admin::{Admin, Heartbeat, Ready, Status, serve};
 use crate::agent::{self, Reports};
-use crate::compile::Limits;
 use crate::devices::{DeviceMetrics, Follower, Rule, Rules, SendRedirects};
+use crate::index::Settings;
 use crate::index::door::Door;
 use crate::kernel::{KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables};
 use crate::metrics::Metrics;
@@ -47,6 +50,8 @@ pub(super) struct Args {
     /// Leave TCP connections that are older than Shunt to kube-proxy's conntrack entries
     #[arg(long)]
     take_over: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -87,8 +92,10 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
 
+    let settings = args.policy.settings()?;
     let programs = Programs::load(&pins, &args.sizes)?;
-    configure(&mut Tables::open(&pins)?, args.take_over)?;
+    let take_over = if args.take_over { Config::TAKE_OVER } else { 0 };
+    configure(&mut Tables::open(&pins)?, args.policy.flags() | take_over)?;
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
@@ -105,7 +112,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
         programs,
         Tables::open(&pins)?,
         pins.clone(),
-        rules,
+        (rules, args.policy.pod_devices()),
         device_metrics,
     )
     .await?;
@@ -126,7 +133,8 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
         status: published,
     };
     let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes);
-    run_agent(events, maps, reports, args.admin, admin, (sweeper, pins)).await
+    let agent = (events, maps, settings);
+    run_agent(agent, reports, args.admin, admin, (sweeper, pins)).await
 }
 
 async fn watch_source(args: &Args, door: Door, sender: Sender, metrics: Metrics) -> anyhow::Result<()> {
@@ -143,8 +151,7 @@ async fn watch_source(args: &Args, door: Door, sender: Sender, metrics: Metrics)
 }
 
 async fn run_agent(
-    events: Receiver,
-    maps: KernelMaps,
+    (events, maps, settings): (Receiver, KernelMaps, Settings),
     reports: Reports,
     addr: SocketAddr,
     admin: Admin,
@@ -159,7 +166,7 @@ async fn run_agent(
             _ = interrupt.recv() => {}
         }
     };
-    let agent = agent::run(events, maps, Limits::default(), reports, shutdown);
+    let agent = agent::run(events, maps, settings, reports, shutdown);
     tokio::spawn(serve(addr, admin, std::future::pending()));
     tokio::spawn(async move {
         while !ready.pending().is_empty() {
@@ -185,12 +192,12 @@ fn node_name(given: Option<String>) -> anyhow::Result<String> {
 }
 
 /// Writes the node's settings; what an earlier agent found and saved stays.
-fn configure(tables: &mut Tables, take_over: bool) -> anyhow::Result<()> {
+fn configure(tables: &mut Tables, flags: u32) -> anyhow::Result<()> {
     let before = tables.config.get(&0, 0).unwrap_or_default();
     let redirects = SendRedirects::turn_off_for_all(before.send_redirects_all != 0);
     let (ports_first, ports_count) = ports_outside_ephemeral(&ephemeral_ports());
     let config = Config {
-        flags: if take_over { Config::TAKE_OVER } else { 0 },
+        flags,
         ports_first,
         ports_count,
         send_redirects_all: u32::from(redirects),

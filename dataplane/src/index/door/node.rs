@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The agent's own Node.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1 as core;
+
+use super::super::event::Seen;
+use super::checks::{Reasons, address, range};
+use super::{ZONE_LABEL, label};
+use crate::model::{Node, Zone};
+
+pub(super) fn admit(object: &core::Node) -> Seen<Node> {
+    let mut reasons = Reasons::default();
+    let zone = label(&object.metadata, ZONE_LABEL).filter(|zone| !zone.is_empty());
+    let model = Node {
+        zone: zone.map(|zone| Zone(zone.into())),
+        addresses: addresses(object, &mut reasons),
+        pod_ranges: pod_ranges(object, &mut reasons),
+    };
+    Seen {
+        model: Some(model),
+        reasons: reasons.into_vec(),
+    }
+}
+
+fn addresses(object: &core::Node, reasons: &mut Reasons) -> Vec<IpAddr> {
+    let status = object.status.as_ref();
+    let listed = status.and_then(|it| it.addresses.as_deref()).unwrap_or_default();
+    ["InternalIP", "ExternalIP"]
+        .into_iter()
+        .flat_map(|wanted| listed.iter().filter(move |it| it.type_ == wanted))
+        .filter_map(|it| reasons.check(address("status.addresses", &it.address)))
+        .collect()
+}
+
+fn pod_ranges(object: &core::Node, reasons: &mut Reasons) -> Vec<IpNet> {
+    let Some(spec) = &object.spec else {
+        return Vec::new();
+    };
+    let listed = spec.pod_cidrs.as_deref().filter(|ranges| !ranges.is_empty());
+    listed
+        .unwrap_or(spec.pod_cidr.as_slice())
+        .iter()
+        .filter_map(|text| reasons.check(range("spec.podCIDRs", text)))
+        .collect()
+}

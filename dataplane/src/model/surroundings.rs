@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What holds on this node for all Services.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Family;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The node's own addresses.
+    pub addresses: BTreeMap<IpAddr, OwnAddress>,
+    /// A family that is not in here has the default.
+    pub networks: BTreeMap<Family, Networks>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnAddress {
+    pub serves_node_ports: bool,
+}
+
+/// The cluster's address ranges, of one family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    pub detect: Detect,
+    /// Where ClusterIPs come from; at most as many as the kernel's table holds.
+    pub services: Vec<IpNet>,
+}
+
+/// How a client is told to be one of this node's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detect {
+    /// By the device that its packets come in by.
+    #[default]
+    Device,
+    /// By its address.
+    Range(IpNet),
+    /// Nobody is.
+    Nobody,
+}
+
+impl fmt::Display for Detect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device => f.write_str("by device"),
+            Self::Range(range) => write!(f, "in {range}"),
+            Self::Nobody => f.write_str("nobody"),
+        }
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pods {}, ClusterIPs in", self.detect)?;
+        match &self.services[..] {
+            [] => f.write_str(" no known range"),
+            ranges => ranges.iter().try_for_each(|range| write!(f, " {range}")),
+        }
+    }
+}
