@@ -34,6 +34,9 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
     /// that the quoted packet is cut short is usual, so no length in it is believed.
     fn parse_quoted<P: Packet>(packet: &P, at: usize, headers: &mut Headers<Self>) -> Parsed;
 
+    /// The type of an ICMP message that asks whether its receiver is there.
+    const ECHO_REQUEST: u8;
+
     /// Whether an ICMP message of this type is an error, which quotes a packet.
     fn is_error(kind: u8) -> bool;
 

@@ -219,6 +219,12 @@ impl<F: Family> Headers<F> {
         self.protocol().has_connections()
     }
 
+    /// Whether it is of a connection that another packet has opened.
+    #[inline(always)]
+    pub(crate) fn continues(&self) -> bool {
+        self.has_connections() && !self.segment.opens()
+    }
+
     /// Offset of the transport checksum, of TCP or UDP.
     #[inline(always)]
     pub(crate) fn checksum_offset(&self) -> usize {

@@ -76,6 +76,12 @@ pub(crate) fn is_error<F: Family, P: Packet>(packet: &P, headers: &Headers<F>) -
     headers.protocol() == F::ICMP && packet.load_far::<u8>(headers.layout.l4).is_some_and(F::is_error)
 }
 
+/// Whether a packet may be answered with an ICMP error: of ICMP's own, only a question.
+#[inline(always)]
+pub(crate) fn may_be_answered<F: Family, P: Packet>(packet: &P, headers: &Headers<F>) -> bool {
+    headers.protocol() != F::ICMP || packet.load_far::<u8>(headers.layout.l4) == Some(F::ECHO_REQUEST)
+}
+
 /// Reads the quoted packet's tuple, if the packet is an error and quotes as much.
 #[inline(always)]
 fn reads_quoted<F: Family, P: Packet>(packet: &P, work: &mut Work<F>) -> bool {

@@ -91,7 +91,7 @@ fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
 fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &FrontendValue) -> Route {
     let (headers, value) = (&work.headers, &mut work.value);
     let key = &headers.key;
-    let midway = headers.has_connections() && !headers.segment.opens();
+    let midway = headers.continues();
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Route::End(Outcome::TakenOver);
     }
@@ -123,7 +123,7 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &Fr
 #[inline(always)]
 fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let passes = Route::End(Outcome::NotOurs);
-    if work.headers.has_connections() && !work.headers.segment.opens() {
+    if work.headers.continues() {
         return passes;
     }
     work.reply_key = work.headers.key.reply();

@@ -83,6 +83,9 @@ outcomes! {
     RejectedNoEndpoint = "rejected_no_endpoint" => Answer,
     /// The VIP has no such port: answered with "port unreachable".
     RejectedUnknownPort = "rejected_unknown_port" => Answer,
+    /// To a ClusterIP, with a protocol that no Service can have (an ICMP echo request, say): answered with
+    /// "port unreachable".
+    RejectedProtocol = "rejected_protocol" => Answer,
     /// To a ClusterIP, from outside, where the node is told to refuse that: answered with "port unreachable".
     RejectedExternal = "rejected_external" => Answer,
     /// To be answered with "port unreachable", but there were too many of these just now.
@@ -95,8 +98,8 @@ outcomes! {
     SourceDropped = "source_dropped" => Drop,
     /// About to leave the node, to an address that ClusterIPs come from and no Service has.
     UnallocatedDropped = "unallocated_dropped" => Drop,
-    /// To a VIP, with a protocol that no Service can have (ICMP echo, say).
-    UnknownProtocol = "unknown_protocol" => Drop,
+    /// ICMP to a ClusterIP that asks nothing and is about no known flow.
+    StrayIcmp = "stray_icmp" => Drop,
     /// A later part of a fragmented packet to a VIP, whose first part has not come, or did not pass.
     FragmentDropped = "fragment_dropped" => Drop,
     /// The flow table took no entry.

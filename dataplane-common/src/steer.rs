@@ -14,6 +14,7 @@ use crate::icmp;
 use crate::new_flow::new_flow;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
+use crate::reject::reject;
 use crate::service::AddressFlags;
 use crate::tables::Tables;
 use crate::work::Work;
@@ -58,12 +59,21 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
     };
     match work.headers.parse(packet, Hook::Egress) {
         Parsed::Whole => {}
-        Parsed::Fragment => return fragment::follow(packet, tables, work).unwrap_or(Outcome::NotOurs),
-        Parsed::OtherProtocol => return icmp::error(packet, tables, work),
+        Parsed::Fragment => {
+            let followed = fragment::follow(packet, tables, work);
+            return followed.unwrap_or_else(|| leaving(tables, work));
+        }
+        Parsed::OtherProtocol => {
+            return match icmp::error(packet, tables, work) {
+                Outcome::NotOurs => leaving(tables, work),
+                outcome => outcome,
+            };
+        }
         Parsed::Malformed => return Outcome::Malformed,
     }
     let outcome = match tables.flow(&work.headers.key) {
-        None => Outcome::NotOurs,
+        None if work.headers.continues() => Outcome::NotOurs,
+        None => leaving(tables, work),
         // A flow that is over claims nothing: the packet is somebody else's.
         Some(entry) => established(packet, tables, work, entry).unwrap_or(Outcome::NotOurs),
     };
@@ -93,17 +103,25 @@ fn other_protocol<F: Family, P: Packet, T: Tables<F>>(
     tables: &T,
     work: &mut Work<F>,
 ) -> Outcome {
-    match icmp::error(packet, tables, work) {
+    let outcome = match icmp::error(packet, tables, work) {
         Outcome::NotOurs => {
             let taken_over = icmp::is_error(packet, &work.headers);
-            unless_vip(tables, work, taken_over, Outcome::UnknownProtocol)
+            let otherwise = match icmp::may_be_answered(packet, &work.headers) {
+                true => Outcome::RejectedProtocol,
+                false => Outcome::StrayIcmp,
+            };
+            unless_vip(tables, work, taken_over, otherwise)
         }
         outcome => outcome,
+    };
+    if outcome == Outcome::RejectedProtocol {
+        return reject(packet, tables, &work.headers, outcome);
     }
+    outcome
 }
 
-/// `NotOurs`, or `otherwise` for a packet to a VIP that the node does not own itself. `taken_over`: it may
-/// be part of, or about, a connection that is kube-proxy's still.
+/// `NotOurs`, or `otherwise` for a packet to a ClusterIP that the node does not own itself. `taken_over`: it
+/// may be part of, or about, a connection that is kube-proxy's still.
 #[inline(always)]
 fn unless_vip<F: Family, T: Tables<F>>(
     tables: &T,
@@ -112,11 +130,25 @@ fn unless_vip<F: Family, T: Tables<F>>(
     otherwise: Outcome,
 ) -> Outcome {
     let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
-    if !flags.has(AddressFlags::VIP) || flags.has(AddressFlags::NODE) {
+    if !flags.has(AddressFlags::CLUSTER_IP) || flags.has(AddressFlags::NODE) {
         Outcome::NotOurs
     } else if taken_over && tables.config().flags & Config::TAKE_OVER != 0 {
         Outcome::TakenOver
     } else {
         otherwise
+    }
+}
+
+/// A packet of no flow that is about to leave the node: `NotOurs`, unless it is to an address that
+/// ClusterIPs come from and no Service has. Judged here and not at ingress, because a Service may be
+/// another proxy's, which has put the backend's address in its place by now.
+#[inline(always)]
+fn leaving<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Outcome {
+    let dst = &work.headers.key.dst;
+    match tables.networks() {
+        Some(networks) if networks.is_service(dst) && tables.address(dst).is_none() => {
+            Outcome::UnallocatedDropped
+        }
+        _ => Outcome::NotOurs,
     }
 }

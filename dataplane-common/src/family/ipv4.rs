@@ -46,6 +46,7 @@ impl Family for V4 {
     const IS_V6: bool = false;
     const HEADER: usize = size_of::<Header>();
     const ICMP: Protocol = Protocol(ICMP);
+    const ECHO_REQUEST: u8 = 8;
 
     #[inline(always)]
     fn words(addr: &Addr4) -> [u32; 4] {

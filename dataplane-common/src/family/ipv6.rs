@@ -48,6 +48,7 @@ impl Family for V6 {
     const IS_V6: bool = true;
     const HEADER: usize = size_of::<Header>();
     const ICMP: Protocol = Protocol(ICMPV6);
+    const ECHO_REQUEST: u8 = 128;
 
     #[inline(always)]
     fn words(addr: &Addr6) -> [u32; 4] {

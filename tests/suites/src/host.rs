@@ -132,7 +132,12 @@ pub fn device(at: At) -> Device {
 
 /// The node's settings in every case: the same for both machines.
 pub fn config(world: &World) -> Config {
-    let flags = if world.take_over { Config::TAKE_OVER } else { 0 };
+    let flags = [
+        (world.take_over, Config::TAKE_OVER),
+        (world.masquerade_all, Config::MASQUERADE_ALL),
+        (world.refuse_external, Config::REFUSE_EXTERNAL),
+    ];
+    let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
     let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));
     Config {
         flags,

@@ -176,40 +176,41 @@ impl Packet {
         [ports, tags, vec![0xc3, 0x2c, 0xc3, 0x2c], chunk].concat()
     }
 
-    /// The ICMP "port unreachable" that this packet is answered with: back to its sender, in the name
-    /// of the address it went to, quoting it as it was sent.
+    /// The ICMP "port unreachable" that this packet is answered with.
     pub fn unreachable(&self) -> Vec<u8> {
-        let quoted = self.bytes().split_off(14);
-        let mut bytes = Vec::new();
-        match (self.dst.ip(), self.src.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let mut header = etherparse::Ipv4Header::new(
-                    0,
-                    64,
-                    etherparse::IpNumber::ICMP,
-                    from.octets(),
-                    to.octets(),
-                )
-                .expect("a short packet");
-                header.dscp = etherparse::IpDscp::try_new(48).expect("six bits");
-                PacketBuilder::ethernet2(TO, FROM)
-                    .ip(etherparse::IpHeaders::Ipv4(header, Default::default()))
-                    .icmpv4(etherparse::Icmpv4Type::DestinationUnreachable(
-                        etherparse::icmpv4::DestUnreachableHeader::Port,
-                    ))
-                    .write(&mut bytes, &quoted)
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ethernet2(TO, FROM)
-                .ipv6(from.octets(), to.octets(), 64)
-                .icmpv6(etherparse::Icmpv6Type::DestinationUnreachable(
-                    etherparse::icmpv6::DestUnreachableCode::Port,
-                ))
-                .write(&mut bytes, &quoted),
-            _ => panic!("a packet between two families"),
-        }
-        .expect("a packet in memory");
-        bytes
+        unreachable(&self.bytes())
     }
+}
+
+/// The ICMP "port unreachable" that a packet is answered with: back to its sender, in the name of the address it went
+/// to, quoting it as it was sent.
+pub fn unreachable(packet: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // At most 128 bytes are quoted, and an even number of them.
+    let quoted = &packet[14..];
+    let quoted = &quoted[..quoted.len().min(128) & !1];
+    if packet[12..14] == [0x08, 0x00] {
+        let addr = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).expect("4 bytes");
+        let mut header = etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::ICMP, addr(30), addr(26))
+            .expect("a short packet");
+        header.dscp = etherparse::IpDscp::try_new(48).expect("six bits");
+        PacketBuilder::ethernet2(TO, FROM)
+            .ip(etherparse::IpHeaders::Ipv4(header, Default::default()))
+            .icmpv4(etherparse::Icmpv4Type::DestinationUnreachable(
+                etherparse::icmpv4::DestUnreachableHeader::Port,
+            ))
+            .write(&mut bytes, quoted)
+    } else {
+        let addr = |at: usize| <[u8; 16]>::try_from(&packet[at..at + 16]).expect("16 bytes");
+        PacketBuilder::ethernet2(TO, FROM)
+            .ipv6(addr(38), addr(22), 64)
+            .icmpv6(etherparse::Icmpv6Type::DestinationUnreachable(
+                etherparse::icmpv6::DestUnreachableCode::Port,
+            ))
+            .write(&mut bytes, quoted)
+    }
+    .expect("a packet in memory");
+    bytes
 }
 
 pub(crate) const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use dataplane::model::{Family, Protocol};
+use dataplane::model::{Detect, Family, FrontendKind, Protocol, TrafficPolicy};
 
 use crate::forge::{
     Icmp, atomic, fragments, of_protocol, payload_of, tagged, with_destination_options, with_options,
@@ -40,8 +40,8 @@ impl Random {
     }
 }
 
-/// Services that share backends, over all protocols and both families, and endpoints that come and go; now
-/// and then few ports, or a node that takes over.
+/// Services that share backends, over all protocols and both families, with frontends of all kinds, and endpoints that
+/// come and go; now and then few ports, or a node that takes over.
 pub fn world(random: &mut Random) -> World {
     let mut world = World::default();
     for family in Family::ALL {
@@ -53,6 +53,7 @@ pub fn world(random: &mut Random) -> World {
                     .map(|number| n.pod(number, 80))
                     .collect();
                 world = world.service(n.vip(vip, 80), protocol, &pods);
+                world = frontends(random, world, n, vip, protocol);
             }
         }
         if random.once_in(4) {
@@ -61,6 +62,7 @@ pub fn world(random: &mut Random) -> World {
         if random.once_in(4) {
             world = world.policy_drops(n.vip(2, 80), Protocol::Udp);
         }
+        world = surroundings(random, world, n);
     }
     if random.once_in(3) {
         world = world.ports(61_000, 1 + random.below(6) as u16);
@@ -68,7 +70,64 @@ pub fn world(random: &mut Random) -> World {
     if random.once_in(6) {
         world = world.taking_over();
     }
+    if random.once_in(8) {
+        world = world.masquerading_all();
+    }
+    if random.once_in(8) {
+        world = world.refusing_external();
+    }
     world
+}
+
+/// Other ways to a Service than its ClusterIP.
+fn frontends(random: &mut Random, world: World, n: Names, number: u8, protocol: Protocol) -> World {
+    let vip = n.vip(number, 80);
+    let any_address = SocketAddr::new(n.family.unspecified(), 30_000 + u16::from(number));
+    let mut world = world;
+    for (kind, at) in [
+        (FrontendKind::NodePort, any_address),
+        (FrontendKind::LoadBalancer, n.lent(number, 80)),
+        (FrontendKind::ExternalIp, n.lent(number + 3, 80)),
+    ] {
+        let policy = *random.pick(&[TrafficPolicy::Cluster, TrafficPolicy::Local]);
+        if !random.once_in(3) {
+            world = world.frontend(vip, protocol, (kind, at), policy);
+        }
+    }
+    if random.once_in(4) {
+        world = world.internal_local(vip, protocol);
+    }
+    if random.once_in(2) {
+        world = world.affinity(vip, protocol, 10_000);
+    }
+    if random.once_in(3) {
+        let ranges = [
+            n.range("0.0.0.0/0", "::/0"),
+            n.range("203.0.113.0/24", "2001:db8::/64"),
+            n.range("10.244.1.10/32", "fd00:10:244:1::10/128"),
+        ];
+        world = world.source_ranges(vip, protocol, &ranges[random.below(3) as usize..]);
+    }
+    world
+}
+
+/// The node's addresses, and what it knows of the cluster's.
+fn surroundings(random: &mut Random, world: World, n: Names) -> World {
+    let mut world = world.own(n.node(0).ip(), !random.once_in(4));
+    if random.once_in(3) {
+        world = world.own(n.lent(1, 0).ip(), random.once_in(2));
+    }
+    if random.once_in(2) {
+        world = world.cluster_ips_from(n.range("10.96.0.0/24", "fd00:10:96::/120"));
+    }
+    match random.below(4) {
+        0 => world.detect(n.family, Detect::Nobody),
+        1 => {
+            let range = n.range("10.244.0.0/16", "fd00:10:244::/48");
+            world.detect(n.family, Detect::Range(range))
+        }
+        _ => world,
+    }
 }
 
 /// Makes packets; knows the last ones, so that conversations come about.
@@ -277,13 +336,18 @@ fn whole(random: &mut Random, n: Names) -> Packet {
     ]);
     let pod = n.pod(1 + random.below(4) as u8, 80);
     let port = if random.once_in(20) { 81 } else { 80 };
-    let vip = n.vip(1 + random.below(3) as u8, port);
+    let vip = n.vip(1 + random.below(4) as u8, port);
     let node = n.node(61_000 + random.below(4) as u16);
+    let node_port = n.node(30_000 + random.below(4) as u16);
+    let lent = n.lent(1 + random.below(6) as u8, port);
     let (src, dst) = *random.pick(&[
         (client, vip),
         (client, vip),
         (client, vip),
-        (client, vip),
+        (client, node_port),
+        (client, node_port),
+        (client, lent),
+        (client, lent),
         (client, pod),
         (pod, client),
         (pod, node),
@@ -316,7 +380,11 @@ fn whole(random: &mut Random, n: Names) -> Packet {
 }
 
 fn icmp_or_other(random: &mut Random, n: Names) -> Vec<u8> {
-    let (client, vip, pod) = (n.client(1).ip(), n.vip(1, 80).ip(), n.pod(1, 80).ip());
+    let (client, vip, pod) = (
+        n.client(1).ip(),
+        n.vip(*random.pick(&[1, 1, 2, 4]), 80).ip(),
+        n.pod(1, 80).ip(),
+    );
     let (src, dst) = *random.pick(&[(client, vip), (client, pod), (pod, client)]);
     match random.below(3) {
         0 => Icmp::EchoRequest.message(src, dst, &[0; 40], 26),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::model::{
-    Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
+    Detect, Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
 };
 use dataplane::plan::{
     AddressFlags, Backend, BackendId, BackendState, EmptyVerdict, FrontendValue, KernelState, ScopeValue,
     ServiceId, SetId, SetRef,
 };
+use ipnet::IpNet;
 
 /// Where a packet is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,26 @@ impl Names {
         SocketAddr::new(self.pick("172.18.0.2", "fd00:172:18::2"), port)
     }
 
+    /// An address that a load balancer, or an administrator, leads to the nodes.
+    pub fn lent(self, number: u8, port: u16) -> SocketAddr {
+        SocketAddr::new(
+            self.pick(
+                &format!("198.51.100.{number}"),
+                &format!("2001:db8:51::{number:x}"),
+            ),
+            port,
+        )
+    }
+
+    /// A range of addresses, by either family's text.
+    pub fn range(self, v4: &str, v6: &str) -> IpNet {
+        match self.family {
+            Family::V4 => v4.parse(),
+            Family::V6 => v6.parse(),
+        }
+        .expect("a range")
+    }
+
     /// Somebody outside the cluster.
     pub fn outside(self, port: u16) -> SocketAddr {
         SocketAddr::new(self.pick("203.0.113.9", "2001:db8::9"), port)
@@ -78,8 +99,10 @@ impl Names {
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub state: KernelState,
-    /// The flag of the same name.
+    /// The flags of the same names.
     pub take_over: bool,
+    pub masquerade_all: bool,
+    pub refuse_external: bool,
     /// The first of the node's ports for rewriting, and how many there are; the usual ones if `None`.
     pub ports: Option<(u16, u16)>,
     /// Sockets of the node, at all its addresses.
@@ -98,14 +121,8 @@ impl World {
         };
         self.state.services.insert(service, name);
         let set = self.add_set(service, backends);
-        let scope = ScopeValue {
-            set,
-            empty: if set == SetRef::EMPTY {
-                EmptyVerdict::Reject
-            } else {
-                EmptyVerdict::Drop
-            },
-        };
+        let empty = empty_of(set);
+        let scope = ScopeValue { set, empty };
         let key = FrontendKey {
             addr: vip.ip(),
             port: vip.port(),
@@ -132,31 +149,173 @@ impl World {
         self
     }
 
-    /// What a changed EndpointSlice leaves: a new set, the old one gone, backends not named gone.
+    /// Another frontend of the Service at `vip`, where clients inside are sent to its backends, and clients outside as
+    /// its policy has it: to all backends, or to those on this node.
+    #[must_use]
+    pub fn frontend(
+        mut self,
+        vip: SocketAddr,
+        protocol: Protocol,
+        (kind, at): (FrontendKind, SocketAddr),
+        policy: TrafficPolicy,
+    ) -> Self {
+        let base = self.state.frontends[&key(vip, protocol)];
+        let external = match policy {
+            TrafficPolicy::Cluster => base.internal,
+            TrafficPolicy::Local => self.local(base),
+        };
+        let value = FrontendValue {
+            kind,
+            policy,
+            external,
+            ..base
+        };
+        self.state.frontends.insert(key(at, protocol), value);
+        if !at.ip().is_unspecified() {
+            self.state.addresses.entry(at.ip()).or_default().vip = true;
+        }
+        self
+    }
+
+    /// A NodePort of the Service at `vip`, policy `Cluster`.
+    #[must_use]
+    pub fn node_port(self, vip: SocketAddr, protocol: Protocol, port: u16) -> Self {
+        let at = SocketAddr::new(Family::of(vip.ip()).unspecified(), port);
+        self.frontend(
+            vip,
+            protocol,
+            (FrontendKind::NodePort, at),
+            TrafficPolicy::Cluster,
+        )
+    }
+
+    /// A load balancer's address for the Service at `vip`, policy `Cluster`.
+    #[must_use]
+    pub fn load_balancer(self, vip: SocketAddr, protocol: Protocol, at: SocketAddr) -> Self {
+        let kind = FrontendKind::LoadBalancer;
+        self.frontend(vip, protocol, (kind, at), TrafficPolicy::Cluster)
+    }
+
+    /// The policy `Local` for the Service's own address.
+    #[must_use]
+    pub fn internal_local(mut self, vip: SocketAddr, protocol: Protocol) -> Self {
+        let mut value = self.state.frontends[&key(vip, protocol)];
+        let scope = self.local(value);
+        (value.internal, value.external) = (scope, scope);
+        value.policy = TrafficPolicy::Local;
+        self.state.frontends.insert(key(vip, protocol), value);
+        self
+    }
+
+    /// ClientIP affinity for all frontends of the Service at `vip`.
+    #[must_use]
+    pub fn affinity(mut self, vip: SocketAddr, protocol: Protocol, seconds: u32) -> Self {
+        let service = self.state.frontends[&key(vip, protocol)].service;
+        let frontends = self.state.frontends.values_mut();
+        frontends
+            .filter(|value| value.service == service)
+            .for_each(|value| value.affinity_seconds = seconds);
+        self
+    }
+
+    /// Source ranges for the load balancers of the Service at `vip`.
+    #[must_use]
+    pub fn source_ranges(mut self, vip: SocketAddr, protocol: Protocol, ranges: &[IpNet]) -> Self {
+        let service = self.state.frontends[&key(vip, protocol)].service;
+        self.state
+            .ranges
+            .insert(service, ranges.iter().copied().collect());
+        let frontends = self.state.frontends.values_mut();
+        frontends
+            .filter(|value| value.service == service && value.kind == FrontendKind::LoadBalancer)
+            .for_each(|value| value.is_restricted = true);
+        self
+    }
+
+    /// An address of the node, with NodePorts or without.
+    #[must_use]
+    pub fn own(mut self, addr: IpAddr, node_ports: bool) -> Self {
+        let flags = self.state.addresses.entry(addr).or_default();
+        (flags.node, flags.node_ports) = (true, node_ports);
+        self
+    }
+
+    /// How pods are told from others, in one family.
+    #[must_use]
+    pub fn detect(mut self, family: Family, detect: Detect) -> Self {
+        self.state.networks.entry(family).or_default().detect = detect;
+        self
+    }
+
+    /// Where ClusterIPs come from.
+    #[must_use]
+    pub fn cluster_ips_from(mut self, range: IpNet) -> Self {
+        let networks = self.state.networks.entry(Family::of(range.addr())).or_default();
+        networks.services.push(range);
+        self
+    }
+
+    #[must_use]
+    pub fn masquerading_all(mut self) -> Self {
+        self.masquerade_all = true;
+        self
+    }
+
+    #[must_use]
+    pub fn refusing_external(mut self) -> Self {
+        self.refuse_external = true;
+        self
+    }
+
+    /// The choice among this node's backends, of what a scope has.
+    fn local(&mut self, value: FrontendValue) -> ScopeValue {
+        let members = self
+            .state
+            .sets
+            .get(&value.internal.set.id)
+            .cloned()
+            .unwrap_or_default();
+        let local: Vec<_> = members
+            .iter()
+            .filter(|id| self.state.backends[id].local)
+            .map(|id| SocketAddr::new(self.state.backends[id].addr, self.state.backends[id].port))
+            .collect();
+        let (set, empty) = (self.add_set(value.service, &local), value.internal.empty);
+        ScopeValue { set, empty }
+    }
+
+    /// What a changed EndpointSlice leaves: new sets, the old ones gone, backends not named gone.
     #[must_use]
     pub fn endpoints(mut self, vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
-        let key = FrontendKey {
-            addr: vip.ip(),
-            port: vip.port(),
-            protocol,
-        };
-        let old = self.state.frontends[&key];
-        self.state.sets.remove(&old.internal.set.id);
-        self.state.backends.retain(|_, backend| {
-            backend.service != old.service || backends.contains(&SocketAddr::new(backend.addr, backend.port))
-        });
-        let set = self.add_set(old.service, backends);
-        let empty = if set == SetRef::EMPTY {
-            EmptyVerdict::Reject
-        } else {
-            EmptyVerdict::Drop
-        };
-        let value = self
+        let service = self.state.frontends[&key(vip, protocol)].service;
+        let of_service: Vec<_> = self
             .state
             .frontends
-            .get_mut(&key)
-            .expect("the frontend just read");
-        (value.internal, value.external) = (ScopeValue { set, empty }, ScopeValue { set, empty });
+            .iter()
+            .filter(|(_, value)| value.service == service)
+            .map(|(key, value)| (*key, *value))
+            .collect();
+        let old: Vec<SetId> = of_service
+            .iter()
+            .flat_map(|(_, value)| [value.internal.set.id, value.external.set.id])
+            .collect();
+        let set = self.add_set(service, backends);
+        let empty = empty_of(set);
+        for (key, mut value) in of_service {
+            value.internal = ScopeValue { set, empty };
+            let local = self.local(value);
+            let clients_here = value.kind != FrontendKind::ClusterIp;
+            value.external = value.internal;
+            if value.policy == TrafficPolicy::Local {
+                value.external = local;
+                value.internal = if clients_here { value.internal } else { local };
+            }
+            self.state.frontends.insert(key, value);
+        }
+        self.state.sets.retain(|id, _| !old.contains(id));
+        self.state.backends.retain(|_, backend| {
+            backend.service != service || backends.contains(&SocketAddr::new(backend.addr, backend.port))
+        });
         self
     }
 
@@ -221,12 +380,8 @@ impl World {
             .map(|addr| self.backend_id(service, *addr))
             .collect();
         members.sort_unstable();
-        let id = SetId(
-            self.state.frontends.len() as u32 * 100
-                + self.state.sets.len() as u32
-                + 1
-                + backends.len() as u32,
-        );
+        let last = self.state.sets.keys().map(|id| id.0).max().unwrap_or(0);
+        let id = SetId(last.max(self.state.frontends.len() as u32 * 100) + 1);
         let size = members.len() as u32;
         self.state.sets.insert(id, members);
         SetRef { id, size }
@@ -260,6 +415,22 @@ impl World {
             },
         );
         id
+    }
+}
+
+fn empty_of(set: SetRef) -> EmptyVerdict {
+    if set == SetRef::EMPTY {
+        EmptyVerdict::Reject
+    } else {
+        EmptyVerdict::Drop
+    }
+}
+
+fn key(at: SocketAddr, protocol: Protocol) -> FrontendKey {
+    FrontendKey {
+        addr: at.ip(),
+        port: at.port(),
+        protocol,
     }
 }
 

@@ -12,16 +12,19 @@ use dataplane_common::{Hook, Outcome};
 use crate::packet::{Packet, describe};
 use crate::world::{At, Names, World};
 
+mod affinity;
 mod clusterip;
 mod collisions;
 mod errors;
 mod fragments;
+mod frontends;
 mod hairpin;
 mod headers;
 mod lifetime;
 mod masquerade;
 mod refused;
 mod sctp;
+mod sources;
 mod untouched;
 
 /// One of the two machines.
@@ -125,16 +128,19 @@ pub fn refused(at: At, packet: &Packet, outcome: Outcome) -> Step {
 pub fn all(family: Family) -> Vec<Case> {
     let names = Names { family };
     [
+        affinity::cases,
         clusterip::cases,
         collisions::cases,
         errors::cases,
         fragments::cases,
+        frontends::cases,
         hairpin::cases,
         headers::cases,
         lifetime::cases,
         masquerade::cases,
         sctp::cases,
         refused::cases,
+        sources::cases,
         untouched::cases,
     ]
     .into_iter()

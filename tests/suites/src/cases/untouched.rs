@@ -5,11 +5,11 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, passes};
-use crate::packet::{Packet, tcp, udp};
+use crate::packet::{tcp, udp};
 use crate::world::{At, Names, World};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
-    vec![not_ours(n), cut_short(n), not_ip(n), other_protocol(n)]
+    vec![not_ours(n), cut_short(n), not_ip(n)]
 }
 
 fn world(n: Names) -> Step {
@@ -77,32 +77,5 @@ fn not_ip(n: Names) -> Case {
     Case {
         name: "what is not IP passes",
         steps: vec![world(n), raw(At::PodIngress, arp, Outcome::NotIp)],
-    }
-}
-
-fn other_protocol(n: Names) -> Case {
-    let with_protocol = |packet: &Packet, protocol: u8| {
-        let mut bytes = packet.bytes();
-        match n.family {
-            Family::V4 => bytes[23] = protocol,
-            Family::V6 => bytes[20] = protocol,
-        }
-        bytes
-    };
-    let to_vip = udp(n.client(1), n.vip(1, 80));
-    let to_pod = udp(n.client(1), n.pod(1, 80));
-    let vip = Step::Meet {
-        at: At::PodIngress,
-        packet: with_protocol(&to_vip, 253),
-        outcome: Outcome::UnknownProtocol,
-        out: Out::Dropped,
-    };
-    Case {
-        name: "a protocol that no Service can have goes no further to a VIP, and freely elsewhere [8]",
-        steps: vec![
-            world(n),
-            vip,
-            raw(At::PodIngress, with_protocol(&to_pod, 253), Outcome::NotOurs),
-        ],
     }
 }

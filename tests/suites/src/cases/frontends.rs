@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! NodePorts, load balancers' addresses and external ones.
+
+use dataplane::model::{FrontendKind, Protocol, TrafficPolicy};
+use dataplane_common::Outcome;
+
+use super::{Case, Step, becomes, dropped, passes, refused};
+use crate::packet::{tcp, udp};
+use crate::world::{At, Names, World};
+
+const TCP: Protocol = Protocol::Tcp;
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        node_port(n),
+        elsewhere(n),
+        from_pods(n),
+        not_at_other_addresses(n),
+        exact_before_node_port(n),
+        lent_addresses(n),
+        other_ports_of_lent_addresses(n),
+        bound_on_the_node(n),
+        policy_local(n),
+        no_endpoints(n),
+    ]
+}
+
+/// A Service with a NodePort, and the node's address.
+fn world(n: Names, backends: &[std::net::SocketAddr]) -> World {
+    let vip = n.vip(1, 80);
+    World::default()
+        .service(vip, TCP, backends)
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+}
+
+fn node_port(n: Names) -> Case {
+    let (client, node, pod) = (n.outside(40_000), n.node(30_080), n.pod(1, 8080));
+    Case {
+        name: "a NodePort leads to a backend on this node, which sees the client [32]",
+        steps: vec![
+            Step::World(world(n, &[pod])),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, node),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                node,
+                client,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &tcp("A", client, node).numbers(1_001, 9_001),
+                Outcome::Translated,
+                client,
+                pod,
+            ),
+            Step::Flows(2),
+        ],
+    }
+}
+
+fn elsewhere(n: Names) -> Case {
+    let (client, node, pod) = (n.outside(61_234), n.node(30_080), n.pod(2, 8080));
+    let own = n.node(61_234);
+    Case {
+        name: "a NodePort's flow to a backend elsewhere is masqueraded after routing [33]",
+        steps: vec![
+            Step::World(world(n, &[pod])),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, node),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                own,
+                pod,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &tcp("SA", pod, own).numbers(9_000, 1_001),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                node,
+                client,
+            ),
+            Step::Flows(4),
+        ],
+    }
+}
+
+fn from_pods(n: Names) -> Case {
+    let (client, node, pod) = (n.client(40_000), n.node(30_080), n.pod(2, 8080));
+    let own = n.pod(2, 40_001);
+    Case {
+        name: "a pod keeps its address at its own node's NodePort, but to itself [49, 50]",
+        steps: vec![
+            Step::World(world(n, &[pod])),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, node),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            Step::Flows(2),
+            becomes(
+                At::PodEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                node,
+                client,
+            ),
+            becomes(At::PodIngress, &tcp("S", own, node), Outcome::NewFlow, own, pod),
+            Step::Flows(5),
+        ],
+    }
+}
+
+fn not_at_other_addresses(n: Names) -> Case {
+    let client = n.outside(40_000);
+    let (vip, other) = (n.vip(1, 30_080), n.lent(9, 30_080));
+    Case {
+        name: "a NodePort is served at the node's addresses that are said to, and nowhere else [42]",
+        steps: vec![
+            Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), false)),
+            passes(At::UplinkIngress, &tcp("S", client, other), Outcome::NotOurs),
+            passes(
+                At::UplinkIngress,
+                &tcp("S", client, n.outside(30_080)),
+                Outcome::NotOurs,
+            ),
+            refused(
+                At::UplinkIngress,
+                &tcp("S", client, vip),
+                Outcome::RejectedUnknownPort,
+            ),
+            passes(
+                At::UplinkIngress,
+                &tcp("S", client, n.node(30_081)),
+                Outcome::NotOurs,
+            ),
+            passes(At::UplinkIngress, &udp(client, n.node(30_080)), Outcome::NotOurs),
+            // An address that appears later counts from then on.
+            Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), true)),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, other),
+                Outcome::NewFlow,
+                client,
+                n.pod(1, 8080),
+            ),
+        ],
+    }
+}
+
+fn exact_before_node_port(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(30_080));
+    let (vip, pod) = (n.vip(2, 80), n.pod(3, 8080));
+    Case {
+        name: "an external address that is the node's own comes before a NodePort of that number",
+        steps: vec![
+            Step::World(world(n, &[n.pod(1, 8080)]).service(vip, TCP, &[pod]).frontend(
+                vip,
+                TCP,
+                (FrontendKind::ExternalIp, node),
+                TrafficPolicy::Cluster,
+            )),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, node),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+        ],
+    }
+}
+
+/// A Service at a load balancer's address and at an external one, and the two.
+fn lent(n: Names) -> (World, [std::net::SocketAddr; 2]) {
+    let (balancer, external) = (n.lent(1, 80), n.lent(2, 80));
+    let vip = n.vip(1, 80);
+    let world = world(n, &[n.pod(1, 8080)])
+        .load_balancer(vip, TCP, balancer)
+        .frontend(
+            vip,
+            TCP,
+            (FrontendKind::ExternalIp, external),
+            TrafficPolicy::Cluster,
+        );
+    (world, [balancer, external])
+}
+
+fn lent_addresses(n: Names) -> Case {
+    let (world, addresses) = lent(n);
+    let pod = n.pod(1, 8080);
+    let mut steps = vec![Step::World(world)];
+    for at in addresses {
+        for (hook, client) in [
+            (At::UplinkIngress, n.outside(40_000)),
+            (At::PodIngress, n.client(40_000)),
+        ] {
+            steps.push(becomes(
+                hook,
+                &tcp("S", client, at),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ));
+            // The next one goes to the same pod from the same port: the first has to be over.
+            steps.push(becomes(
+                hook,
+                &tcp("R", client, at),
+                Outcome::Translated,
+                client,
+                pod,
+            ));
+        }
+    }
+    Case {
+        name: "load balancers' and external addresses lead to the Service, from in and outside [43]",
+        steps,
+    }
+}
+
+fn other_ports_of_lent_addresses(n: Names) -> Case {
+    let (world, addresses) = lent(n);
+    let client = n.outside(40_000);
+    let mut steps = vec![Step::World(world)];
+    for at in addresses {
+        for port in [81, 30_080] {
+            let other = std::net::SocketAddr::new(at.ip(), port);
+            steps.push(passes(
+                At::UplinkIngress,
+                &tcp("S", client, other),
+                Outcome::NotOurs,
+            ));
+        }
+        steps.push(passes(At::UplinkIngress, &udp(client, at), Outcome::NotOurs));
+    }
+    Case {
+        name: "ports of such an address that no Service has, NodePorts too, are somebody else's [43]",
+        steps,
+    }
+}
+
+fn bound_on_the_node(n: Names) -> Case {
+    let (world, addresses) = lent(n);
+    let (client, pod) = (n.outside(40_000), n.pod(1, 8080));
+    let world = addresses
+        .iter()
+        .fold(world, |world, at| world.own(at.ip(), false));
+    let mut steps = vec![Step::World(world)];
+    for at in addresses {
+        steps.push(becomes(
+            At::UplinkIngress,
+            &tcp("S", client, at),
+            Outcome::NewFlow,
+            client,
+            pod,
+        ));
+        steps.push(becomes(
+            At::UplinkIngress,
+            &tcp("R", client, at),
+            Outcome::Translated,
+            client,
+            pod,
+        ));
+    }
+    Case {
+        name: "a load balancer's or external address that is bound on the node is served all the same",
+        steps,
+    }
+}
+
+fn policy_local(n: Names) -> Case {
+    let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
+    let (here, elsewhere) = (n.pod(1, 8080), n.pod(2, 8080));
+    let world = |backends: &[std::net::SocketAddr]| {
+        let kind = (FrontendKind::LoadBalancer, balancer);
+        World::default()
+            .service(vip, TCP, backends)
+            .frontend(vip, TCP, kind, TrafficPolicy::Local)
+    };
+    let mut steps = vec![Step::World(world(&[here, elsewhere]))];
+    for port in 40_000..40_008 {
+        let client = n.outside(port);
+        steps.push(becomes(
+            At::UplinkIngress,
+            &tcp("S", client, balancer),
+            Outcome::NewFlow,
+            client,
+            here,
+        ));
+    }
+    steps.extend([
+        Step::World(world(&[elsewhere])),
+        dropped(
+            At::UplinkIngress,
+            &tcp("S", n.outside(41_000), balancer),
+            Outcome::PolicyDropped,
+        ),
+        becomes(
+            At::PodIngress,
+            &tcp("S", n.client(41_000), balancer),
+            Outcome::NewFlow,
+            n.client(41_000),
+            elsewhere,
+        ),
+        becomes(
+            At::UplinkIngress,
+            &tcp("S", n.outside(41_001), vip),
+            Outcome::NewFlow,
+            n.outside(41_001),
+            elsewhere,
+        ),
+    ]);
+    Case {
+        name: "an outside policy Local is for clients outside: others, and the ClusterIP, have all backends [38, 39]",
+        steps,
+    }
+}
+
+fn no_endpoints(n: Names) -> Case {
+    let (outside, pod) = (n.outside(40_000), n.client(40_000));
+    let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
+    let world = world(n, &[]).load_balancer(vip, TCP, balancer);
+    let mut steps = vec![Step::World(world)];
+    for at in [n.node(30_080), balancer, vip] {
+        for (hook, client) in [(At::UplinkIngress, outside), (At::PodIngress, pod)] {
+            steps.push(refused(hook, &tcp("S", client, at), Outcome::RejectedNoEndpoint));
+        }
+    }
+    Case {
+        name: "without endpoints every frontend refuses at once [10]",
+        steps,
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What depends on where a client is: source ranges, and the settings of the node.
+
+use dataplane::model::{Detect, Protocol};
+use dataplane_common::Outcome;
+
+use super::{Case, Out, Step, becomes, dropped, passes, raw, refused};
+use crate::forge::{Icmp, of_protocol};
+use crate::packet::{tcp, udp};
+use crate::world::{At, Names, World};
+
+const TCP: Protocol = Protocol::Tcp;
+
+pub(super) fn cases(n: Names) -> Vec<Case> {
+    vec![
+        ranges(n),
+        ranges_before_endpoints(n),
+        refuse_external(n),
+        masquerade_all(n),
+        detect_range(n),
+        detect_nobody(n),
+        internal_local(n),
+        unallocated(n),
+        other_protocols(n),
+    ]
+}
+
+fn ranges(n: Names) -> Case {
+    let (vip, balancer, pod) = (n.vip(1, 80), n.lent(1, 80), n.pod(1, 8080));
+    let (outside, client) = (n.outside(40_000), n.client(40_000));
+    let world = World::default()
+        .service(vip, TCP, &[pod])
+        .node_port(vip, TCP, 30_080)
+        .load_balancer(vip, TCP, balancer)
+        .own(n.node(0).ip(), true);
+    let wide = [n.range("0.0.0.0/0", "::/0")];
+    let outsiders = [
+        n.range("203.0.113.0/24", "2001:db8::/48"),
+        n.range("192.0.2.1/32", "2001:db8:9::1/128"),
+    ];
+    let ends = |at, packet| becomes(at, packet, Outcome::Translated, packet.src, pod);
+    let goes = |at, packet| becomes(at, packet, Outcome::NewFlow, packet.src, pod);
+    let (from_outside, from_pod) = (tcp("S", outside, balancer), tcp("S", client, balancer));
+    Case {
+        name: "source ranges let in whom they name, to a load balancer's address only, and pods no more than others [45]",
+        steps: vec![
+            Step::World(world.clone().source_ranges(vip, TCP, &outsiders)),
+            goes(At::UplinkIngress, &from_outside),
+            ends(At::UplinkIngress, &tcp("R", outside, balancer)),
+            dropped(At::PodIngress, &from_pod, Outcome::SourceDropped),
+            goes(At::PodIngress, &tcp("S", client, n.node(30_080))),
+            ends(At::PodIngress, &tcp("R", client, n.node(30_080))),
+            goes(At::PodIngress, &tcp("S", client, vip)),
+            ends(At::PodIngress, &tcp("R", client, vip)),
+            Step::World(world.clone().source_ranges(vip, TCP, &outsiders[1..])),
+            dropped(
+                At::UplinkIngress,
+                &tcp("S", n.outside(40_001), balancer),
+                Outcome::SourceDropped,
+            ),
+            Step::World(world.source_ranges(vip, TCP, &wide)),
+            goes(At::PodIngress, &from_pod),
+        ],
+    }
+}
+
+fn ranges_before_endpoints(n: Names) -> Case {
+    let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
+    let world = World::default()
+        .service(vip, TCP, &[])
+        .load_balancer(vip, TCP, balancer)
+        .source_ranges(vip, TCP, &[n.range("203.0.113.0/24", "2001:db8::/64")]);
+    Case {
+        name: "whom source ranges do not name learns nothing, not even that there are no endpoints [45]",
+        steps: vec![
+            Step::World(world),
+            dropped(
+                At::PodIngress,
+                &tcp("S", n.client(40_000), balancer),
+                Outcome::SourceDropped,
+            ),
+            refused(
+                At::UplinkIngress,
+                &tcp("S", n.outside(40_000), balancer),
+                Outcome::RejectedNoEndpoint,
+            ),
+        ],
+    }
+}
+
+fn refuse_external(n: Names) -> Case {
+    let (vip, pod) = (n.vip(1, 80), n.pod(1, 8080));
+    let (outside, client) = (n.outside(40_000), n.client(40_000));
+    let world = World::default()
+        .service(vip, TCP, &[pod])
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+        .refusing_external();
+    Case {
+        name: "a node that is told to refuses ClusterIPs to clients outside [44]",
+        steps: vec![
+            Step::World(world),
+            refused(
+                At::UplinkIngress,
+                &tcp("S", outside, vip),
+                Outcome::RejectedExternal,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", outside, n.node(30_080)),
+                Outcome::NewFlow,
+                outside,
+                pod,
+            ),
+        ],
+    }
+}
+
+fn masquerade_all(n: Names) -> Case {
+    let (vip, pod, client) = (n.vip(1, 80), n.pod(1, 8080), n.client(61_234));
+    let (node, world) = (n.node(61_234), World::default().service(vip, TCP, &[pod]));
+    let world = world
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+        .masquerading_all();
+    Case {
+        name: "a node that is told to masquerades every flow to a ClusterIP, and no other",
+        steps: vec![
+            Step::World(world),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                node,
+                pod,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("SA", pod, node).numbers(9_000, 1_001),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
+            Step::Flows(4),
+            becomes(
+                At::PodIngress,
+                &tcp("S", n.client(40_001), n.node(30_080)),
+                Outcome::NewFlow,
+                n.client(40_001),
+                pod,
+            ),
+            Step::Flows(6),
+        ],
+    }
+}
+
+/// What a client outside meets: a ClusterIP and a NodePort, with one backend on another node.
+fn remote(n: Names) -> World {
+    let vip = n.vip(1, 80);
+    World::default()
+        .service(vip, TCP, &[n.pod(2, 8080)])
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+}
+
+fn detect_range(n: Names) -> Case {
+    let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
+    let range = n.range("203.0.113.0/24", "2001:db8::/64");
+    let (inside, outside) = (n.outside(40_000), n.lent(7, 40_000));
+    let goes = |client, to| {
+        becomes(
+            At::UplinkIngress,
+            &tcp("S", client, to),
+            Outcome::NewFlow,
+            client,
+            pod,
+        )
+    };
+    Case {
+        name: "where pods are told by their address, a ClusterIP's clients in the range keep it",
+        steps: vec![
+            Step::World(
+                remote(n)
+                    .detect(n.family, Detect::Range(range))
+                    .refusing_external(),
+            ),
+            goes(inside, vip),
+            Step::Flows(2),
+            refused(
+                At::UplinkIngress,
+                &tcp("S", outside, vip),
+                Outcome::RejectedExternal,
+            ),
+            // Any other frontend's reply must find its way back.
+            goes(n.outside(40_001), node),
+            Step::Flows(5),
+            Step::World(remote(n).detect(n.family, Detect::Range(range))),
+            goes(outside, vip),
+            Step::Flows(8),
+        ],
+    }
+}
+
+fn detect_nobody(n: Names) -> Case {
+    let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
+    let client = |port| n.outside(port);
+    let goes = |client, to| {
+        becomes(
+            At::UplinkIngress,
+            &tcp("S", client, to),
+            Outcome::NewFlow,
+            client,
+            pod,
+        )
+    };
+    Case {
+        name: "where nobody is told to be a pod, no client of a ClusterIP is masqueraded",
+        steps: vec![
+            Step::World(remote(n).detect(n.family, Detect::Nobody)),
+            goes(client(40_000), vip),
+            Step::Flows(2),
+            goes(client(40_001), node),
+            Step::Flows(5),
+        ],
+    }
+}
+
+fn internal_local(n: Names) -> Case {
+    let (vip, here, elsewhere) = (n.vip(1, 80), n.pod(1, 8080), n.pod(2, 8080));
+    let world = |pods: &[_]| World::default().service(vip, TCP, pods).internal_local(vip, TCP);
+    let mut steps = vec![Step::World(world(&[here, elsewhere]))];
+    for port in 40_000..40_004 {
+        for (at, client) in [
+            (At::PodIngress, n.client(port)),
+            (At::UplinkIngress, n.outside(port)),
+        ] {
+            steps.push(becomes(
+                at,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                here,
+            ));
+        }
+    }
+    steps.push(Step::World(world(&[elsewhere])));
+    steps.push(dropped(
+        At::PodIngress,
+        &tcp("S", n.client(41_000), vip),
+        Outcome::PolicyDropped,
+    ));
+    Case {
+        name: "an inside policy Local is for all clients of a ClusterIP [40]",
+        steps,
+    }
+}
+
+fn unallocated(n: Names) -> Case {
+    let (client, vip) = (n.client(40_000), n.vip(1, 80));
+    let nobody = n.vip(9, 80);
+    let world = World::default()
+        .service(vip, TCP, &[n.pod(1, 8080)])
+        .cluster_ips_from(n.range("10.100.0.0/16", "fd00:10:100::/112"))
+        .cluster_ips_from(n.range("10.96.0.0/16", "fd00:10:96::/112"));
+    let ping = Icmp::EchoRequest.message(client.ip(), nobody.ip(), &udp(client, nobody).bytes(), 48);
+    Case {
+        name: "what is sent to an address that no Service has, among those of Services, does not leave the node",
+        steps: vec![
+            Step::World(world),
+            passes(At::PodIngress, &tcp("S", client, nobody), Outcome::NotOurs),
+            dropped(
+                At::UplinkEgress,
+                &tcp("S", client, nobody),
+                Outcome::UnallocatedDropped,
+            ),
+            dropped(
+                At::UplinkEgress,
+                &udp(client, nobody),
+                Outcome::UnallocatedDropped,
+            ),
+            raw(At::UplinkEgress, ping, Outcome::UnallocatedDropped, Out::Dropped),
+            // A connection that is under way was let through before, and has an owner.
+            passes(At::UplinkEgress, &tcp("A", client, nobody), Outcome::NotOurs),
+            passes(At::UplinkEgress, &udp(client, vip), Outcome::NotOurs),
+            passes(At::UplinkEgress, &udp(client, n.outside(53)), Outcome::NotOurs),
+            passes(At::PodEgress, &udp(nobody, client), Outcome::NotOurs),
+        ],
+    }
+}
+
+fn other_protocols(n: Names) -> Case {
+    let (client, vip, balancer) = (n.client(1).ip(), n.vip(1, 80), n.lent(1, 80));
+    let world = World::default()
+        .service(vip, TCP, &[n.pod(1, 8080)])
+        .load_balancer(vip, TCP, balancer);
+    let about = udp(n.client(1), vip).bytes();
+    let echo = |to| Icmp::EchoRequest.message(client, to, &about, 48);
+    let redirect = Icmp::Redirect.message(client, vip.ip(), &about, 48);
+    let other = |to| of_protocol(client, to, 253, &[3; 30]);
+    let answered = |packet: Vec<u8>| {
+        let out = Out::Packet(crate::packet::unreachable(&packet));
+        raw(At::PodIngress, packet, Outcome::RejectedProtocol, out)
+    };
+    let untouched = |packet| raw(At::PodIngress, packet, Outcome::NotOurs, Out::Untouched);
+    Case {
+        name: "a ping, and any protocol that no Service can have, is refused at a ClusterIP and passes elsewhere [8]",
+        steps: vec![
+            Step::World(world),
+            answered(echo(vip.ip())),
+            answered(other(vip.ip())),
+            raw(At::PodIngress, redirect, Outcome::StrayIcmp, Out::Dropped),
+            untouched(echo(balancer.ip())),
+            untouched(other(balancer.ip())),
+            untouched(other(n.pod(1, 1).ip())),
+        ],
+    }
+}
