@@ -10,4 +10,5 @@ pub mod host;
 pub mod kernel;
 pub mod packet;
 pub mod random;
+pub mod upstream;
 pub mod world;

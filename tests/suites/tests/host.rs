@@ -4,6 +4,7 @@
 use dataplane::model::Family;
 use suites::cases::{all, play};
 use suites::host::Host;
+use suites::upstream;
 
 #[test]
 fn every_case_holds_on_the_host() {
@@ -12,4 +13,12 @@ fn every_case_holds_on_the_host() {
             play(&case, &mut Host::default());
         }
     }
+}
+
+#[test]
+fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_on_the_host() {
+    for table in upstream::all() {
+        upstream::check(&table, &mut Host::default());
+    }
+    assert!(upstream::rows() >= 200, "{} rows", upstream::rows());
 }
