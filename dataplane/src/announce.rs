@@ -9,7 +9,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::model::{Kind, ObjectRef};
+use crate::model::{Kind, NamespacedName, ObjectRef, Reason, Refusal};
+use crate::plan::MapsError;
 
 /// A warning about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,23 +26,55 @@ pub struct Announcement {
 
 /// Where announcements are told. The default one tells nobody: without an API server there is nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Announcer(Option<mpsc::Sender<Announcement>>);
+pub struct Announcer(Option<Desk>);
+
+#[derive(Clone, Debug)]
+struct Desk {
+    node: ObjectRef,
+    sender: mpsc::Sender<Announcement>,
+}
 
 /// Announcements that wait to be posted, at most: a flood of them is one in the log anyway.
 const WAITING: usize = 64;
 
 impl Announcer {
-    pub fn channel() -> (Self, mpsc::Receiver<Announcement>) {
+    /// For the agent of this node.
+    pub fn channel(node: &str) -> (Self, mpsc::Receiver<Announcement>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Self(Some(sender)), receiver)
+        let node = ObjectRef::new(Kind::Node, &NamespacedName::new("", node));
+        (Self(Some(Desk { node, sender })), receiver)
     }
 
     /// Never waits.
     pub fn tell(&self, announcement: Announcement) {
-        if let Some(sender) = &self.0
-            && let Err(failure) = sender.try_send(announcement)
+        if let Some(desk) = &self.0
+            && let Err(failure) = desk.sender.try_send(announcement)
         {
             debug!(%failure, "an Event is not posted");
+        }
+    }
+
+    /// A table of the kernel has no room for all there is.
+    pub fn tell_full(&self, failure: &MapsError) {
+        if let Some(desk) = &self.0 {
+            self.tell(Announcement {
+                about: desk.node.clone(),
+                reason: "MapFull",
+                action: "Sync",
+                note: failure.to_string(),
+            });
+        }
+    }
+
+    /// Part of an object cannot be served.
+    pub fn tell_refused(&self, refusal: &Refusal) {
+        if matches!(refusal.reason, Reason::SctpPorts { .. } | Reason::Claimed { .. }) {
+            self.tell(Announcement {
+                about: refusal.object.clone(),
+                reason: "NotServed",
+                action: "Sync",
+                note: refusal.reason.to_string(),
+            });
         }
     }
 }
@@ -86,7 +119,6 @@ fn reference(about: &ObjectRef) -> ObjectReference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::NamespacedName;
 
     #[test]
     fn a_node_is_in_no_namespace() {
@@ -99,6 +131,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_table_is_told_at_the_node() {
+        let (announcer, mut receiver) = Announcer::channel("n1");
+        announcer.tell_full(&MapsError::Full {
+            map: "frontends",
+            capacity: 7,
+            flag: "--max-frontends",
+        });
+        let told = receiver.recv().await.unwrap();
+        assert_eq!(
+            (told.about.to_string().as_str(), told.reason),
+            ("Node n1", "MapFull")
+        );
+        assert!(told.note.contains("--max-frontends"), "{}", told.note);
+    }
+
+    #[tokio::test]
     async fn what_nobody_hears_costs_nothing() {
         let announcement = || Announcement {
             about: ObjectRef::new(Kind::Service, &NamespacedName::new("default", "web")),
@@ -107,7 +155,7 @@ mod tests {
             note: String::new(),
         };
         Announcer::default().tell(announcement());
-        let (announcer, mut receiver) = Announcer::channel();
+        let (announcer, mut receiver) = Announcer::channel("n1");
         (0..=WAITING).for_each(|_| announcer.tell(announcement()));
         assert!(receiver.recv().await.is_some());
     }

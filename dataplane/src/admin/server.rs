@@ -2,7 +2,7 @@
 //! The HTTP server.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,12 +45,22 @@ pub async fn serve(addr: SocketAddr, admin: Admin, shutdown: impl Future<Output 
 /// Serves at a port, or waits for it, and never ends.
 pub async fn listen_for_ever(port: &'static str, addr: SocketAddr, router: Router) {
     loop {
-        let failure = match TcpListener::bind(addr).await {
+        let failure = match bind(addr).await {
             Ok(listener) => listen(port, listener, router.clone()).await,
             Err(failure) => failure,
         };
         error!(port, %addr, %failure, retry_after = ?RETRY_AFTER, "cannot serve");
         sleep(RETRY_AFTER).await;
+    }
+}
+
+/// `[::]` is both families, and only IPv4 on a machine without IPv6.
+async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(addr).await {
+        Err(_) if addr.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await
+        }
+        bound => bound,
     }
 }
 

@@ -15,6 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::admin::{Heartbeat, Ready, RefusedObject, Status, Task};
+use crate::announce::Announcer;
+use crate::health::{Checks, Health};
 use crate::index::{Index, News, Settings};
 use crate::metrics::Metrics;
 use crate::plan::{Maps, Planner};
@@ -37,6 +39,24 @@ pub struct Reports {
     pub ready: Ready,
     pub heartbeat: Heartbeat,
     pub status: value::Sender<Status>,
+    pub health: Health,
+    pub checks: value::Sender<Checks>,
+    pub announcer: Announcer,
+}
+
+impl Reports {
+    /// Nothing reported yet. Who wants to hear of status and checks subscribes.
+    pub fn new(metrics: Metrics, announcer: Announcer) -> Self {
+        Self {
+            metrics,
+            ready: Ready::default(),
+            heartbeat: Heartbeat::default(),
+            status: value::Sender::default(),
+            health: Health::default(),
+            checks: value::Sender::default(),
+            announcer,
+        }
+    }
 }
 
 /// An agent that runs until `shutdown`, or until nobody can send events any more. The kernel's state stays as it is
@@ -150,7 +170,11 @@ impl<M: Maps> Agent<M> {
             info!("all first lists are here");
             self.lists = None;
         }
+        self.reports
+            .health
+            .set_node_eligible(!self.index.node_is_leaving());
         if changed {
+            self.reports.health.queued();
             let now = Instant::now();
             let first = self.change.map_or(now, |change| change.first);
             self.change = Some(Change { first, last: now });
@@ -168,7 +192,10 @@ impl<M: Maps> Agent<M> {
     fn tell_refusals(&mut self) {
         for news in self.index.take_news() {
             match news {
-                News::Refused(it) => warn!(object = %it.object, reason = %it.reason, "refused"),
+                News::Refused(it) => {
+                    warn!(object = %it.object, reason = %it.reason, "refused");
+                    self.reports.announcer.tell_refused(&it);
+                }
                 News::Withdrawn(it) => info!(object = %it.object, reason = %it.reason, "no longer refused"),
             }
         }

@@ -88,10 +88,33 @@ impl<M: Maps> Agent<M> {
     fn compile_dirty(&mut self) -> BTreeMap<ServiceName, Compiled> {
         let dirty = self.index.take_dirty();
         self.reports.metrics.compiles.inc_by(dirty.len() as u64);
-        dirty
+        let compiled = dirty
             .into_iter()
             .map(|name| (name.clone(), self.index.compile(&name)))
-            .collect()
+            .collect();
+        self.tell_checks(&compiled);
+        compiled
+    }
+
+    /// Load balancers are told at once what the kernel is about to hold, as kube-proxy does.
+    fn tell_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>) {
+        let addresses = self.index.surroundings().addresses.into_iter();
+        let addresses = addresses
+            .filter(|(_, own)| own.serves_node_ports)
+            .map(|(addr, _)| addr)
+            .collect();
+        self.reports.checks.send_if_modified(|told| {
+            let mut changed = told.addresses != addresses;
+            told.addresses = addresses;
+            for (name, compiled) in compiled {
+                let before = match compiled.health_check {
+                    Some(check) => told.services.insert(name.clone(), check),
+                    None => told.services.remove(name),
+                };
+                changed |= before != compiled.health_check;
+            }
+            changed
+        });
     }
 
     async fn carry_out(&mut self, plan: Plan) -> Vec<MapsError> {
@@ -131,6 +154,7 @@ impl<M: Maps> Agent<M> {
     fn in_step(&mut self, triggers: &[SystemTime]) {
         let metrics = &self.reports.metrics;
         metrics.is_in_step();
+        self.reports.health.updated();
         let waiting = std::mem::take(&mut self.waiting);
         // The first lists are old news.
         if std::mem::replace(&mut self.was_in_step, true) {
@@ -155,7 +179,12 @@ impl<M: Maps> Agent<M> {
         // Full maps fail by the thousand and all alike.
         let mut counted: BTreeMap<String, usize> = BTreeMap::new();
         for failure in failures {
-            *counted.entry(failure.to_string()).or_default() += 1;
+            let is_full = matches!(failure, MapsError::Full { .. });
+            let count = counted.entry(failure.to_string()).or_default();
+            *count += 1;
+            if is_full && *count == 1 {
+                self.reports.announcer.tell_full(&failure);
+            }
         }
         // Services that fail again and again, event by event, must not put off what helps them.
         let now = Instant::now();

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::index::testing::{applied, deleted, listed, service, slice};
+use crate::compile::HealthCheck;
+use crate::index::testing::{NODE, applied, deleted, listed, node, service, slice};
 use crate::index::{Event, Source};
 use crate::model::NodeAddress;
 use crate::plan::testing::{ChaosMaps, contents};
@@ -114,6 +116,8 @@ struct Bench {
     registry: Registry,
     ready: Ready,
     status: value::Receiver<Status>,
+    health: Health,
+    checks: value::Receiver<Checks>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<SharedMaps>,
 }
@@ -123,15 +127,10 @@ impl Bench {
         let (events, receiver) = channel();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let ready = Ready::default();
-        let (status_sender, status) = value::channel(Status::default());
         let (stop, stopped) = oneshot::channel();
-        let reports = Reports {
-            metrics,
-            ready: ready.clone(),
-            heartbeat: Heartbeat::default(),
-            status: status_sender,
-        };
+        let reports = Reports::new(metrics, Announcer::default());
+        let (ready, status) = (reports.ready.clone(), reports.status.subscribe());
+        let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
         let shutdown = async { drop(stopped.await) };
         let task = tokio::spawn(run(
             receiver,
@@ -146,6 +145,8 @@ impl Bench {
             registry,
             ready,
             status,
+            health,
+            checks,
             stop,
             task,
         }
@@ -470,4 +471,73 @@ async fn stopping_leaves_the_kernel_as_it_is() {
     bench.settle(web()).await;
     let before = bench.maps.state();
     assert_eq!(bench.stop().await.state(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn load_balancers_are_told_of_ready_endpoints_here_and_of_a_node_that_leaves() {
+    let mut lb = service("lb", "10.96.0.9");
+    lb["spec"]["type"] = "LoadBalancer".into();
+    lb["spec"]["externalTrafficPolicy"] = "Local".into();
+    lb["spec"]["healthCheckNodePort"] = 32_000.into();
+    let mut endpoints = slice(
+        "lb-1",
+        "lb",
+        &["10.244.0.1", "10.244.0.2", "10.244.1.1", "10.244.0.1"],
+    );
+    for here in [0, 1, 3] {
+        endpoints["endpoints"][here]["nodeName"] = NODE.into();
+    }
+    endpoints["endpoints"][1]["conditions"] = json!({ "ready": false, "serving": true, "terminating": true });
+    let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
+    bench
+        .settle(listed(&[lb.clone(), endpoints, node(NODE, "")]))
+        .await;
+    let told = || {
+        bench
+            .checks
+            .borrow()
+            .services
+            .values()
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let check = |port, local_endpoints| HealthCheck {
+        port,
+        local_endpoints,
+    };
+    assert_eq!(
+        told(),
+        [check(32_000, 1)],
+        "by address, and without those that terminate"
+    );
+    lb["spec"]["healthCheckNodePort"] = 32_001.into();
+    bench.settle(vec![applied(&lb)]).await;
+    assert_eq!(told(), [check(32_001, 1)]);
+    bench.settle(vec![deleted(&lb)]).await;
+    assert_eq!(told(), []);
+
+    assert!(bench.health.is_node_eligible());
+    let mut leaving = node(NODE, "");
+    leaving["spec"]["taints"] = json!([{ "key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule" }]);
+    bench.settle(vec![applied(&leaving)]).await;
+    assert!(!bench.health.is_node_eligible());
+    bench.settle(vec![applied(&node(NODE, ""))]).await;
+    assert!(bench.health.is_node_eligible());
+    bench.settle(vec![deleted(&node(NODE, ""))]).await;
+    assert!(!bench.health.is_node_eligible());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_cannot_write_is_not_healthy_for_long() {
+    let maps = SharedMaps::new(MemoryMaps::default());
+    let bench = Bench::start(maps.clone());
+    bench.settle(web()).await;
+    maps.with(|inside| inside.broken = |_| true);
+    bench.settle(vec![applied(&service("other", "10.96.0.2"))]).await;
+    assert!(bench.health.is_healthy(), "it may be mended in time");
+    advance(Health::PATIENCE).await;
+    assert!(!bench.health.is_healthy());
+    maps.with(|inside| inside.broken = |_| false);
+    sleep(Health::PATIENCE).await;
+    assert!(bench.health.is_healthy());
 }

@@ -11,7 +11,17 @@ use crate::model::{FrontendKey, FrontendKind, Reason, ServicePortName, Target, T
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
     pub ports: BTreeMap<ServicePortName, Port>,
+    pub health_check: Option<HealthCheck>,
     pub reasons: Vec<Reason>,
+}
+
+/// What a load balancer may ask this node about the Service (`healthCheckNodePort`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    pub port: u16,
+    /// Ready endpoints on this node, by address, in the family that has more of them: those that are terminating do
+    /// not count.
+    pub local_endpoints: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

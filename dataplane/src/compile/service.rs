@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::endpoints::{Endpoints, categorize, gather};
 use super::frontends::{frontend, frontends, source_ranges};
-use super::port::{Compiled, Member, Port};
+use super::port::{Compiled, HealthCheck, Member, Port};
 use crate::model::{
     Family, FrontendKey, FrontendKind, Node, Protocol, Reason, Service, ServiceName, ServicePort,
     ServicePortName, Slice, Target,
@@ -43,7 +43,10 @@ pub fn compile<'a, S>(
 where
     S: Iterator<Item = &'a Slice> + Clone,
 {
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled {
+        health_check: health_check(&input),
+        ..Compiled::default()
+    };
     for service_port in &input.service.ports {
         let ServicePort { name, protocol, .. } = service_port;
         let port_name = ServicePortName {
@@ -69,6 +72,23 @@ where
         }
     }
     compiled
+}
+
+fn health_check<'a, S>(input: &Input<'a, S>) -> Option<HealthCheck>
+where
+    S: Iterator<Item = &'a Slice> + Clone,
+{
+    let port = input.service.health_check_node_port?;
+    let local = |family| {
+        let slices = input.slices.clone().filter(move |slice| slice.family == family);
+        let endpoints = slices.flat_map(|slice| &slice.endpoints);
+        let counted = endpoints.filter(|it| it.conditions.ready && it.conditions.local);
+        counted.map(|it| it.addr).collect::<BTreeSet<_>>().len()
+    };
+    Some(HealthCheck {
+        port,
+        local_endpoints: Family::ALL.map(local).into_iter().max().unwrap_or(0),
+    })
 }
 
 fn compile_port<'a, S>(

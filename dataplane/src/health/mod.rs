@@ -11,4 +11,4 @@ mod services;
 
 pub use judge::Health;
 pub use proxy::serve as serve_proxy;
-pub use services::{Check, Checks, serve as serve_services};
+pub use services::{Checks, serve as serve_services};

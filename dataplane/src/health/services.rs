@@ -19,29 +19,23 @@ use tracing::{info, warn};
 use super::Health;
 use super::answer::answer;
 use crate::announce::{Announcement, Announcer};
+use crate::compile::HealthCheck;
 use crate::model::{Kind, ObjectRef, ServiceName};
 
-/// What is asked at a Service's port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Check {
-    pub port: u16,
-    /// Ready endpoints on this node, by address: those that are terminating do not count.
-    pub local_endpoints: usize,
+/// What can be asked, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    pub services: BTreeMap<ServiceName, HealthCheck>,
+    /// The node's addresses that serve NodePorts.
+    pub addresses: BTreeSet<IpAddr>,
 }
-
-pub type Checks = BTreeMap<ServiceName, Check>;
 
 /// A port that is taken may become free.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const WEIGHT: &str = "x-load-balancing-endpoint-weight";
 
-/// Keeps a port open for each of `checks` at each of `addresses`, for as long as both are told.
-pub async fn serve(
-    mut checks: watch::Receiver<Checks>,
-    mut addresses: watch::Receiver<BTreeSet<IpAddr>>,
-    health: Health,
-    announcer: Announcer,
-) {
+/// Keeps the ports open that `checks` tells of, for as long as it tells.
+pub async fn serve(mut checks: watch::Receiver<Checks>, health: Health, announcer: Announcer) {
     let mut ports = Ports {
         open: BTreeMap::new(),
         failed: BTreeSet::new(),
@@ -52,11 +46,10 @@ pub async fn serve(
         announcer,
     };
     loop {
-        let wanted = wanted(&checks.borrow_and_update(), &addresses.borrow_and_update());
+        let wanted = checks.borrow_and_update().places();
         ports.settle(wanted).await;
         let told = tokio::select! {
             told = checks.changed() => told,
-            told = addresses.changed() => told,
             () = sleep(RETRY_AFTER), if !ports.failed.is_empty() => Ok(()),
         };
         if told.is_err() {
@@ -68,15 +61,15 @@ pub async fn serve(
 /// A Service's port at an address of the node.
 type Place = (ServiceName, SocketAddr);
 
-fn wanted(checks: &Checks, addresses: &BTreeSet<IpAddr>) -> BTreeSet<Place> {
-    checks
-        .iter()
-        .flat_map(|(name, check)| {
-            addresses
-                .iter()
-                .map(|addr| (name.clone(), SocketAddr::new(*addr, check.port)))
-        })
-        .collect()
+impl Checks {
+    fn places(&self) -> BTreeSet<Place> {
+        let of = |(name, check): (&ServiceName, &HealthCheck)| {
+            let (name, port) = (name.clone(), check.port);
+            let at = self.addresses.iter();
+            at.map(move |addr| (name.clone(), SocketAddr::new(*addr, port)))
+        };
+        self.services.iter().flat_map(of).collect()
+    }
 }
 
 struct Ports {
@@ -156,6 +149,7 @@ async fn ask(State((name, desk)): State<(ServiceName, Desk)>) -> Response {
     let local = desk
         .checks
         .borrow()
+        .services
         .get(&name)
         .map_or(0, |check| check.local_endpoints);
     let healthy = desk.health.is_healthy();
@@ -184,13 +178,14 @@ mod tests {
     }
 
     fn check(port: u16, local_endpoints: usize) -> Checks {
-        BTreeMap::from([(
-            web(),
-            Check {
-                port,
-                local_endpoints,
-            },
-        )])
+        let check = HealthCheck {
+            port,
+            local_endpoints,
+        };
+        Checks {
+            services: [(web(), check)].into(),
+            addresses: ["127.0.0.1".parse().unwrap()].into(),
+        }
     }
 
     async fn free_port() -> u16 {
@@ -222,9 +217,8 @@ mod tests {
     async fn a_port_is_open_for_as_long_as_its_service_wants_it() {
         let port = free_port().await;
         let (checks, told) = watch::channel(check(port, 2));
-        let (_addresses, at) = watch::channel(BTreeSet::from(["127.0.0.1".parse().unwrap()]));
         let health = Health::default();
-        tokio::spawn(serve(told, at, health.clone(), Announcer::default()));
+        tokio::spawn(serve(told, health.clone(), Announcer::default()));
 
         let answer = until(port, Result::is_ok).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -245,7 +239,7 @@ mod tests {
         let answer = get(port).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
 
-        checks.send_replace(Checks::new());
+        checks.send_replace(Checks::default());
         until(port, Result::is_err).await.unwrap_err();
     }
 
@@ -254,9 +248,8 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
         let (_checks, told) = watch::channel(check(port, 1));
-        let (_addresses, at) = watch::channel(BTreeSet::from(["127.0.0.1".parse().unwrap()]));
-        let (announcer, mut announced) = Announcer::channel();
-        tokio::spawn(serve(told, at, Health::default(), announcer));
+        let (announcer, mut announced) = Announcer::channel("node");
+        tokio::spawn(serve(told, Health::default(), announcer));
 
         let news = announced.recv().await.unwrap();
         assert_eq!(news.about.to_string(), "Service default/web");

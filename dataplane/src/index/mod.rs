@@ -32,6 +32,7 @@ pub struct Index {
     services: BTreeMap<ServiceName, Service>,
     slices: Slices,
     nodes: BTreeMap<NamespacedName, Node>,
+    node_was_there: bool,
     node_addresses: NodeAddresses,
     claims: Claims,
     refusals: Refusals,
@@ -124,6 +125,14 @@ impl Index {
 
     pub fn take_triggers(&mut self) -> Vec<SystemTime> {
         std::mem::take(&mut self.triggers)
+    }
+
+    /// Whether load balancers should leave this node alone: its object says so, or was there and is gone.
+    pub fn node_is_leaving(&self) -> bool {
+        match self.nodes.values().next() {
+            Some(node) => node.is_leaving,
+            None => self.node_was_there,
+        }
     }
 
     /// What holds on this node for all Services.
@@ -256,7 +265,10 @@ impl Index {
         let changed = self.nodes.get(&name) != model.as_ref();
         if changed {
             match model {
-                Some(node) => self.nodes.insert(name, node),
+                Some(node) => {
+                    self.node_was_there = true;
+                    self.nodes.insert(name, node)
+                }
                 None => self.nodes.remove(&name),
             };
             self.mark_all_dirty();

@@ -24,6 +24,8 @@ impl fmt::Display for Zone {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     pub zone: Option<Zone>,
+    /// It is being deleted, or the cluster's autoscaler is about to: load balancers should look elsewhere.
+    pub is_leaving: bool,
     /// Internal addresses first, then external ones; the first of a family is the one that counts.
     pub addresses: Vec<IpAddr>,
     /// Where its pods get their addresses from.

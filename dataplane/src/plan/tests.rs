@@ -430,7 +430,7 @@ fn one_port(targets: &[usize]) -> Wanted {
     };
     let compiled = Compiled {
         ports: BTreeMap::from([(service_port(0), port)]),
-        reasons: vec![],
+        ..Compiled::default()
     };
     Wanted::from([(service_port(0).service, compiled)])
 }

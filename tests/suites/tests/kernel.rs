@@ -11,13 +11,9 @@ use suites::cases::{Machine as _, all, play};
 use suites::host::Host;
 use suites::kernel::Kernel;
 use suites::packet::describe;
-<<<<<<< HEAD
 use suites::random::{Random, Traffic, world};
-use suites::world::At;
-=======
-use suites::random::{Random, packet, world};
 use suites::upstream;
->>>>>>> 41670f7 (Meet the packets of kube-proxy's own tests)
+use suites::world::At;
 
 #[test]
 #[ignore = "needs root"]
@@ -54,12 +50,6 @@ fn programs_stay_well_within_what_the_verifier_follows() {
     }
 }
 
-<<<<<<< HEAD
-/// Each packet's verdict and bytes must be those of the host build, and each batch's outcomes.
-///
-/// A batch begins with empty tables and a seed of its own, so that it can be repeated by itself:
-/// `SHUNT_FUZZ_SEED` is the first batch's seed, `SHUNT_FUZZ_PACKETS` how many packets there are.
-=======
 #[test]
 #[ignore = "needs root"]
 fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_in_the_kernel() {
@@ -70,9 +60,10 @@ fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_in_the_kernel() {
     }
 }
 
-/// Each packet's outcome and bytes must be those of the host build. The host's clock stands still and
-/// the kernel's does not: so all begins anew before the shortest-lived flow (10 s) can end.
->>>>>>> 41670f7 (Meet the packets of kube-proxy's own tests)
+/// Each packet's verdict and bytes must be those of the host build, and each batch's outcomes.
+///
+/// A batch begins with empty tables and a seed of its own, so that it can be repeated by itself:
+/// `SHUNT_FUZZ_SEED` is the first batch's seed, `SHUNT_FUZZ_PACKETS` how many packets there are.
 #[test]
 #[ignore = "needs root"]
 fn random_packets_come_out_as_on_the_host() {

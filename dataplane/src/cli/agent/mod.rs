@@ -13,14 +13,15 @@ use anyhow::Context as _;
 use dataplane_common::Config;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch as value;
 use tracing_subscriber::EnvFilter;
 
 use self::policy::PolicyArgs;
 use super::RootArgs;
-use crate::admin::{Admin, Heartbeat, Ready, Status, serve};
+use crate::admin::{Admin, serve};
 use crate::agent::{self, Reports};
+use crate::announce::{self, Announcer};
 use crate::devices::{DeviceMetrics, Follower, Rule, Rules, SendRedirects};
+use crate::health;
 use crate::index::Settings;
 use crate::index::door::Door;
 use crate::kernel::{KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables};
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// Where /livez, /readyz, /metrics and /status are served
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:10249")]
     admin: SocketAddr,
+    /// Where /healthz and /livez are served as kube-proxy serves them, to load balancers
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:10256")]
+    healthz: SocketAddr,
     /// What a device is, where its looks deceive: NAME=pod|uplink|none, NAME may end in `*`; the first that fits counts
     #[arg(long = "device", value_name = "RULE")]
     devices: Vec<Rule>,
@@ -117,37 +121,48 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     )
     .await?;
     tokio::spawn(follower.run(sender.clone()));
-    watch_source(&args, door, sender, metrics.clone()).await?;
+    let announcer = watch_source(&args, door, sender, metrics.clone()).await?;
 
-    let (status, published) = value::channel(Status::default());
-    let reports = Reports {
-        metrics,
-        ready: Ready::default(),
-        heartbeat: Heartbeat::default(),
-        status,
-    };
+    let reports = Reports::new(metrics, announcer.clone());
+    let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
+    tokio::spawn(health::serve_proxy(
+        args.healthz,
+        health.clone(),
+        std::future::pending(),
+    ));
+    tokio::spawn(health::serve_services(checks, health, announcer));
     let admin = Admin {
         heartbeat: reports.heartbeat.clone(),
         ready: reports.ready.clone(),
         registry: Arc::new(registry),
-        status: published,
+        status: reports.status.subscribe(),
     };
     let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes);
     let agent = (events, maps, settings);
     run_agent(agent, reports, args.admin, admin, (sweeper, pins)).await
 }
 
-async fn watch_source(args: &Args, door: Door, sender: Sender, metrics: Metrics) -> anyhow::Result<()> {
+/// Starts the source of events. What is to be told to the cluster can be told to the announcer returned.
+async fn watch_source(
+    args: &Args,
+    door: Door,
+    sender: Sender,
+    metrics: Metrics,
+) -> anyhow::Result<Announcer> {
     match &args.manifests {
         Some(directory) => {
             tokio::spawn(manifests::run(directory.clone(), door, sender, metrics));
+            Ok(Announcer::default())
         }
         None => {
             let client = connect(args.kubeconfig.as_deref()).await?;
+            let node = door.node_name().to_owned();
+            let (announcer, announcements) = Announcer::channel(&node);
+            tokio::spawn(announce::post(client.clone(), node, announcements));
             tokio::spawn(watch::kube::run(client, Pace::default(), door, sender, metrics));
+            Ok(announcer)
         }
     }
-    Ok(())
 }
 
 async fn run_agent(

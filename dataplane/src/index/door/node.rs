@@ -16,6 +16,7 @@ pub(super) fn admit(object: &core::Node) -> Seen<Node> {
     let zone = label(&object.metadata, ZONE_LABEL).filter(|zone| !zone.is_empty());
     let model = Node {
         zone: zone.map(|zone| Zone(zone.into())),
+        is_leaving: is_leaving(object),
         addresses: addresses(object, &mut reasons),
         pod_ranges: pod_ranges(object, &mut reasons),
     };
@@ -23,6 +24,14 @@ pub(super) fn admit(object: &core::Node) -> Seen<Node> {
         model: Some(model),
         reasons: reasons.into_vec(),
     }
+}
+
+/// What the autoscaler puts on a node before it deletes it. kube-proxy knows it by this name (KEP-3836).
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+fn is_leaving(object: &core::Node) -> bool {
+    let mut taints = object.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    object.metadata.deletion_timestamp.is_some() || taints.any(|taint| taint.key == TO_BE_DELETED)
 }
 
 fn addresses(object: &core::Node, reasons: &mut Reasons) -> Vec<IpAddr> {

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::super::channel;
 use super::*;
-use crate::admin::{Heartbeat, Ready, Status};
 use crate::agent::{Reports, run as run_agent};
+use crate::announce::Announcer;
 use crate::index::Settings;
 use crate::index::testing::{NODE, node, service, slice};
 use crate::index::{Event, Index};
@@ -238,12 +238,7 @@ impl Bench {
             memory: MemoryMaps::default(),
             state,
         };
-        let reports = Reports {
-            metrics: metrics.clone(),
-            ready: Ready::default(),
-            heartbeat: Heartbeat::default(),
-            status: value::channel(Status::default()).0,
-        };
+        let reports = Reports::new(metrics.clone(), Announcer::default());
         let addresses = sender.clone();
         let agent = run_agent(
             receiver,

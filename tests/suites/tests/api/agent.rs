@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dataplane::admin::{Heartbeat, Ready, Status};
+use dataplane::admin::{Ready, Status};
 use dataplane::agent::{Reports, run};
+use dataplane::announce::Announcer;
 use dataplane::index::door::Door;
 use dataplane::index::{Event, Settings};
 use dataplane::metrics::Metrics;
@@ -38,14 +39,8 @@ impl Agent {
         let (sender, receiver) = channel();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let ready = Ready::default();
-        let (publisher, status) = watch::channel(Status::default());
-        let reports = Reports {
-            metrics: metrics.clone(),
-            ready: ready.clone(),
-            heartbeat: Heartbeat::default(),
-            status: publisher,
-        };
+        let reports = Reports::new(metrics.clone(), Announcer::default());
+        let (ready, status) = (reports.ready.clone(), reports.status.subscribe());
         // The node's own addresses come from the kernel, which is not part of this.
         sender
             .send(Batch::now(vec![Event::NodeAddresses([].into())]))
