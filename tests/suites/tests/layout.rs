@@ -67,8 +67,8 @@ fn a_changed_layout_is_another_version() {
         [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2],
         "not_ip not_ours malformed own_address taken_over contested stale_removed translated new_flow resteered \
          reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
-         rejected_unknown_port rejected_external reject_limited reject_failed policy_dropped source_dropped \
-         unallocated_dropped unknown_protocol fragment_dropped flow_table_full ports_exhausted sctp_port_change \
+         rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
+         source_dropped unallocated_dropped stray_icmp fragment_dropped flow_table_full ports_exhausted sctp_port_change \
          no_masquerade_address backend_missing no_memory rewrite_failed",
     );
     assert_eq!((MAP_ABI, sizes, meanings, names.join(" ").as_str()), known);
