@@ -13,7 +13,7 @@ use crate::reject::reject;
 use crate::reserve::{claim, forget, is_over};
 use crate::rewrite::rewrite;
 use crate::select::{Scope, backend, frontend};
-use crate::service::FrontendValue;
+use crate::service::{AddressFlags, FrontendValue};
 use crate::source::Source;
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
@@ -80,10 +80,20 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
 fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
     match frontend(tables, &work.headers.key, flags) {
+        Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Route::End(Outcome::OwnAddress),
         Ok(frontend) => choose(tables, work, &frontend),
         Err(Outcome::NotOurs) => direct(tables, work),
         Err(outcome) => Route::End(outcome),
     }
+}
+
+/// Whether a packet to a frontend at one of the node's own addresses is for a socket of the node: the
+/// answer to a connection or question of its own, from a port that a NodePort has too. Where the range
+/// that the kernel gives sockets ports from has NodePorts in it, that happens. What opens a connection
+/// is a client's, whoever may listen there.
+#[inline(always)]
+fn has_owner<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
+    !work.headers.segment.opens() && tables.has_socket(&work.headers.key)
 }
 
 /// Gives the packet's flow to one of the frontend's backends.

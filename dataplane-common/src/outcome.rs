@@ -50,7 +50,8 @@ outcomes! {
     NotOurs = "not_ours" => Next,
     /// Headers cut short or at odds with each other; left for the stack to judge.
     Malformed = "malformed" => Next,
-    /// To a VIP that is an address of this node: its owner answers.
+    /// To an address of this node, and the node's own: a ClusterIP that it owns, or a port where a socket of it
+    /// waits for just that.
     OwnAddress = "own_address" => Next,
     /// A TCP segment of a connection older than Shunt, while taking over from kube-proxy.
     TakenOver = "taken_over" => Next,

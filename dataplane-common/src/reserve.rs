@@ -6,6 +6,7 @@ use crate::flow::{Entry, FlowKey, FlowValue, Hook};
 use crate::hash::{hash, rehash, scale};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
+use crate::service::FrontendKey;
 use crate::state::{State, Tick};
 use crate::tables::{Insert, InsertError, Tables};
 use crate::wire::Port;
@@ -18,7 +19,7 @@ const TRIES: u32 = 6;
 /// Whether a tuple could be had for a flow's replies.
 enum Claim {
     Had,
-    /// Another flow has it, or a socket of the node.
+    /// Another flow has it, or a socket of the node, or its port is a NodePort.
     Taken,
     Full,
 }
@@ -81,11 +82,16 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Claim
     put_reply(tables, work)
 }
 
-/// Whether the reply would be the node's own, were it not this flow's. Only replies to the node's own
-/// address can be, those of masqueraded flows: they are met at ingress.
+/// Whether the reply would be the node's own or a Service's, were it not this flow's. Only replies to the
+/// node's own address can be, those of masqueraded flows: they are met at ingress.
 #[inline(never)]
 fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
-    work.reply_key.hook() == Hook::Ingress && tables.has_socket(&work.reply_key)
+    let key = &work.reply_key;
+    key.hook() == Hook::Ingress
+        && (tables.has_socket(key)
+            || tables
+                .frontend(&FrontendKey::node_port(key.dport, key.protocol))
+                .is_some())
 }
 
 /// Works out the reply's tuple, and whether a flow that is over has it.

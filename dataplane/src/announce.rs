@@ -105,6 +105,7 @@ pub async fn post(client: Client, node: String, mut announcements: mpsc::Receive
 fn reference(about: &ObjectRef) -> ObjectReference {
     let api_version = match about.kind {
         Kind::EndpointSlice => "discovery.k8s.io/v1",
+        Kind::ServiceCidr => "networking.k8s.io/v1",
         _ => "v1",
     };
     ObjectReference {

@@ -206,7 +206,7 @@ async fn nothing_is_written_before_every_first_list_is_complete() {
 async fn status_says_which_lists_are_awaited() {
     let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
     bench.settle(vec![Event::NodeAddresses([].into())]).await;
-    let expected = Source::ALL[..3].iter().map(|source| source.as_str());
+    let expected = Source::AWAITED[..3].iter().map(|source| source.as_str());
     assert!(
         bench.status.borrow().awaited.iter().eq(expected),
         "{:?}",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{NamespacedName, Node, NodeAddresses, ObjectRef, Reason, Service, Slice};
+use crate::model::{NamespacedName, Node, NodeAddresses, ObjectRef, Reason, Service, ServiceCidr, Slice};
 
 /// An object after the door. Neither model nor reasons: it is none of our business (headless, another proxy's,
 /// another node's).
@@ -45,6 +45,7 @@ pub enum Event {
     Slices(Change<Slice>),
     /// The agent's own Node; all others are hidden.
     Nodes(Change<Node>),
+    ServiceCidrs(Change<ServiceCidr>),
     /// All addresses of this node, as the kernel has them.
     NodeAddresses(NodeAddresses),
     /// All that is wrong with something that never became an object.

@@ -18,7 +18,8 @@ use std::time::SystemTime;
 
 use crate::compile::{Compiled, Input, compile};
 use crate::model::{
-    Kind, NamespacedName, Node, NodeAddresses, ObjectRef, Service, ServiceName, Slice, Surroundings,
+    Kind, NamespacedName, Node, NodeAddresses, ObjectRef, Service, ServiceCidr, ServiceName, Slice,
+    Surroundings,
 };
 use claims::Claims;
 pub use event::{Change, Event, Seen};
@@ -34,6 +35,7 @@ pub struct Index {
     nodes: BTreeMap<NamespacedName, Node>,
     node_was_there: bool,
     node_addresses: NodeAddresses,
+    service_cidrs: BTreeMap<NamespacedName, ServiceCidr>,
     claims: Claims,
     refusals: Refusals,
     settings: Settings,
@@ -43,17 +45,18 @@ pub struct Index {
     triggers: Vec<SystemTime>,
 }
 
-/// What has to be complete before the kernel is touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     Services,
     EndpointSlices,
     Node,
     NodeAddresses,
+    ServiceCidrs,
 }
 
 impl Source {
-    pub const ALL: [Self; 4] = [
+    /// What has to be complete before the kernel is touched. Not ServiceCIDRs: an API server may not have them.
+    pub const AWAITED: [Self; 4] = [
         Self::Services,
         Self::EndpointSlices,
         Self::Node,
@@ -66,6 +69,7 @@ impl Source {
             Self::EndpointSlices => "endpointslices",
             Self::Node => "node",
             Self::NodeAddresses => "node addresses",
+            Self::ServiceCidrs => "servicecidrs",
         }
     }
 }
@@ -90,6 +94,9 @@ impl Index {
             Event::Nodes(change) => self.change(Source::Node, change, |index, name, seen| {
                 index.put_node(name, seen)
             }),
+            Event::ServiceCidrs(change) => self.change(Source::ServiceCidrs, change, |index, name, seen| {
+                index.put_service_cidr(name, seen)
+            }),
             Event::NodeAddresses(addresses) => {
                 let first = self.synced.insert(Source::NodeAddresses);
                 let changed = self.node_addresses != addresses;
@@ -105,7 +112,7 @@ impl Index {
 
     /// What is still to come before the index is complete.
     pub fn awaited(&self) -> impl Iterator<Item = Source> {
-        Source::ALL
+        Source::AWAITED
             .into_iter()
             .filter(|source| !self.synced.contains(source))
     }
@@ -139,7 +146,8 @@ impl Index {
     pub fn surroundings(&self) -> Surroundings {
         let nowhere = Node::default();
         let node = self.nodes.values().next().unwrap_or(&nowhere);
-        self.settings.surroundings(node, &self.node_addresses)
+        self.settings
+            .surroundings(node, &self.node_addresses, self.service_cidrs.values())
     }
 
     pub fn refusals(&self) -> &Refusals {
@@ -202,6 +210,7 @@ impl Index {
             Source::Services => (Kind::Service, self.services.keys().cloned().collect()),
             Source::EndpointSlices => (Kind::EndpointSlice, self.slices.names().cloned().collect()),
             Source::Node => (Kind::Node, self.nodes.keys().cloned().collect()),
+            Source::ServiceCidrs => (Kind::ServiceCidr, self.service_cidrs.keys().cloned().collect()),
             Source::NodeAddresses => return BTreeSet::new(),
         };
         let refused = self
@@ -273,6 +282,18 @@ impl Index {
             };
             self.mark_all_dirty();
         }
+        changed
+    }
+
+    fn put_service_cidr(&mut self, name: NamespacedName, seen: Option<Seen<ServiceCidr>>) -> bool {
+        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+        self.refusals
+            .set(ObjectRef::new(Kind::ServiceCidr, &name), Stage::Door, reasons);
+        let changed = self.service_cidrs.get(&name) != model.as_ref();
+        match model {
+            Some(ranges) => self.service_cidrs.insert(name, ranges),
+            None => self.service_cidrs.remove(&name),
+        };
         changed
     }
 }

@@ -8,7 +8,9 @@ use dataplane_common::SERVICE_RANGES;
 use ipnet::IpNet;
 
 use crate::compile::Limits;
-use crate::model::{Detect, Family, Networks, Node, NodeAddress, NodeAddresses, OwnAddress, Surroundings};
+use crate::model::{
+    Detect, Family, Networks, Node, NodeAddress, NodeAddresses, OwnAddress, ServiceCidr, Surroundings,
+};
 
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -64,13 +66,23 @@ pub enum Pods {
 
 impl Settings {
     /// What holds on a node with this object and these addresses.
-    pub(super) fn surroundings(&self, node: &Node, addresses: &NodeAddresses) -> Surroundings {
+    pub(super) fn surroundings<'a>(
+        &'a self,
+        node: &Node,
+        addresses: &NodeAddresses,
+        service_cidrs: impl Iterator<Item = &'a ServiceCidr>,
+    ) -> Surroundings {
+        let service_ranges: Vec<IpNet> = distinct(
+            self.service_ranges
+                .iter()
+                .chain(service_cidrs.flat_map(|ranges| &ranges.0)),
+        );
         let primary = Family::ALL.map(|family| primary(family, node, addresses));
         let own = |addr: &IpAddr| OwnAddress {
             serves_node_ports: !addr.is_loopback()
                 && self.node_ports.include(*addr, primary.contains(&Some(*addr))),
         };
-        let networks = Family::ALL.map(|family| (family, self.networks(family, node)));
+        let networks = Family::ALL.map(|family| (family, self.networks(family, node, &service_ranges)));
         Surroundings {
             addresses: addresses.keys().map(|addr| (*addr, own(addr))).collect(),
             networks: networks
@@ -80,7 +92,7 @@ impl Settings {
         }
     }
 
-    fn networks(&self, family: Family, node: &Node) -> Networks {
+    fn networks(&self, family: Family, node: &Node, service_ranges: &[IpNet]) -> Networks {
         let of_family = |range: &&IpNet| Family::of(range.addr()) == family;
         let within = |ranges: &[IpNet]| ranges.iter().find(of_family).copied();
         let detect = match &self.pods {
@@ -89,9 +101,10 @@ impl Settings {
             Pods::WithinNodeRange => within(&node.pod_ranges).map_or(Detect::Nobody, Detect::Range),
             Pods::Nobody => Detect::Nobody,
         };
-        let services = self.service_ranges.iter().filter(of_family);
+        let services = service_ranges.iter().filter(of_family);
         Networks {
             detect,
+            // Beyond these, packets to addresses that no Service has are routed as ever.
             services: services.take(SERVICE_RANGES).copied().collect(),
         }
     }
@@ -113,6 +126,11 @@ impl NodePortAddresses {
             NodePortAddress::Within(range) => range.contains(&addr),
         })
     }
+}
+
+/// Without those that lie in others.
+fn distinct<'a>(ranges: impl Iterator<Item = &'a IpNet>) -> Vec<IpNet> {
+    IpNet::aggregate(&ranges.copied().collect())
 }
 
 /// The Node object's address, if the node has it; else that of the first uplink.
@@ -153,7 +171,7 @@ mod tests {
             addresses: node_addresses.iter().map(|it| it.parse().unwrap()).collect(),
             ..Node::default()
         };
-        let surroundings = settings.surroundings(&node, &addresses());
+        let surroundings = settings.surroundings(&node, &addresses(), std::iter::empty());
         let serving = surroundings
             .addresses
             .iter()
@@ -193,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn cluster_ips_come_from_where_flags_and_objects_say() {
+        let ranges = |texts: &[&str]| -> Vec<IpNet> { texts.iter().map(|it| it.parse().unwrap()).collect() };
+        let settings = Settings {
+            service_ranges: ranges(&["10.96.0.0/16"]),
+            ..Settings::default()
+        };
+        let objects = [
+            ServiceCidr(ranges(&["10.96.0.0/16", "fd00:10:96::/112"])),
+            ServiceCidr(ranges(&["10.97.0.0/16", "172.30.0.0/16"])),
+        ];
+        let networks = settings
+            .surroundings(&Node::default(), &addresses(), objects.iter())
+            .networks;
+        assert_eq!(
+            networks[&Family::V4].services,
+            ranges(&["10.96.0.0/15", "172.30.0.0/16"]),
+            "neighbours are one range"
+        );
+        assert_eq!(networks[&Family::V6].services, ranges(&["fd00:10:96::/112"]));
+    }
+
+    #[test]
     fn pods_are_told_as_the_operator_says() {
         let range = |text: &str| text.parse::<IpNet>().unwrap();
         let node = Node {
@@ -204,7 +244,7 @@ mod tests {
                 pods,
                 ..Settings::default()
             };
-            Family::ALL.map(|family| settings.networks(family, &node).detect)
+            Family::ALL.map(|family| settings.networks(family, &node, &[]).detect)
         };
         assert_eq!(detect(Pods::ByDevice), [Detect::Device, Detect::Device]);
         assert_eq!(detect(Pods::Nobody), [Detect::Nobody, Detect::Nobody]);

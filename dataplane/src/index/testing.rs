@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -66,6 +67,13 @@ pub(crate) fn applied(value: &Value) -> Event {
             let it: EndpointSlice = object(value.clone());
             Event::Slices(Change::Apply(name_of(&it.metadata, true), door.slice(&it)))
         }
+        "ServiceCIDR" => {
+            let it: ServiceCIDR = object(value.clone());
+            Event::ServiceCidrs(Change::Apply(
+                name_of(&it.metadata, false),
+                door.service_cidr(&it),
+            ))
+        }
         _ => {
             let it: Node = object(value.clone());
             Event::Nodes(Change::Apply(name_of(&it.metadata, false), door.node(&it)))
@@ -78,6 +86,7 @@ pub(crate) fn deleted(value: &Value) -> Event {
         Event::Services(Change::Apply(name, _)) => Event::Services(Change::Delete(name)),
         Event::Slices(Change::Apply(name, _)) => Event::Slices(Change::Delete(name)),
         Event::Nodes(Change::Apply(name, _)) => Event::Nodes(Change::Delete(name)),
+        Event::ServiceCidrs(Change::Apply(name, _)) => Event::ServiceCidrs(Change::Delete(name)),
         other => other,
     }
 }
@@ -90,7 +99,7 @@ pub(crate) fn listed(values: &[Value]) -> Vec<Event> {
             Event::Services(change) => services.add(change),
             Event::Slices(change) => slices.add(change),
             Event::Nodes(change) => nodes.add(change),
-            Event::NodeAddresses(_) | Event::Refused(..) => {}
+            Event::ServiceCidrs(_) | Event::NodeAddresses(_) | Event::Refused(..) => {}
         }
     }
     let addresses = Event::NodeAddresses([("192.0.2.1".parse().unwrap(), NodeAddress::default())].into());

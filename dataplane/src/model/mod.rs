@@ -18,4 +18,4 @@ pub use net::{Family, FrontendKey, FrontendKind, Protocol, Target};
 pub use node::{Node, NodeAddress, NodeAddresses, Zone};
 pub use refusal::{Reason, Refusal};
 pub use service::{Service, ServicePort, SourceRanges, TrafficPolicy};
-pub use surroundings::{Detect, Networks, OwnAddress, Surroundings};
+pub use surroundings::{Detect, Networks, OwnAddress, ServiceCidr, Surroundings};

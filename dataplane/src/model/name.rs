@@ -79,6 +79,7 @@ pub enum Kind {
     Service,
     EndpointSlice,
     Node,
+    ServiceCidr,
     /// A file of the manifest directory, or a document in it that is of none of the kinds above.
     Manifest,
 }
@@ -89,6 +90,7 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
+            Self::ServiceCidr => "ServiceCIDR",
             Self::Manifest => "manifest",
         }
     }

@@ -22,6 +22,10 @@ pub struct OwnAddress {
     pub serves_node_ports: bool,
 }
 
+/// Ranges that ClusterIPs come from, as one ServiceCIDR object has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceCidr(pub Vec<IpNet>);
+
 /// The cluster's address ranges, of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {

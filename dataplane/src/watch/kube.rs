@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event as Watch, watcher};
@@ -19,7 +20,7 @@ use tracing::{debug, info, warn};
 use super::guarded::Guarded;
 use super::watched::Watched;
 use super::{Batch, Closed, Sender, send};
-use crate::index::door::{Door, SELECTOR, name_of};
+use crate::index::door::{Door, name_of};
 use crate::index::{Change, Seen};
 use crate::metrics::Metrics;
 use crate::model::{NamespacedName, Reason};
@@ -48,6 +49,8 @@ const SILENCE: Duration = Duration::from_secs(130);
 /// A watch that works may have nothing to tell; one that fails tells so after each attempt and each pause
 /// between two (30 s and some jitter).
 const RECOVERED_AFTER: Duration = Duration::from_secs(SILENCE.as_secs() + 60);
+/// Until a kind is asked for again that the API server does not have: it may be upgraded.
+const ABSENT_FOR: Duration = Duration::from_secs(300);
 /// Between an event that could not be read and the list that makes good for it.
 const RELIST_AFTER: Duration = Duration::from_secs(1);
 
@@ -92,8 +95,10 @@ pub async fn run(client: Client, pace: Pace, door: Door, sender: Sender, metrics
     let paced = watcher::Config::default()
         .page_size(pace.page)
         .timeout(pace.watch_seconds);
-    let selected = paced.clone().labels(SELECTOR);
-    let own_node = paced.fields(&format!("metadata.name={}", door.node_name()));
+    let selected = paced.clone().labels(&door.selector());
+    let own_node = paced
+        .clone()
+        .fields(&format!("metadata.name={}", door.node_name()));
     info!(node = door.node_name(), "watching the Kubernetes API");
     let sink = Sink {
         door,
@@ -104,6 +109,7 @@ pub async fn run(client: Client, pace: Pace, door: Door, sender: Sender, metrics
         sink.watch::<Service>(&client, &selected),
         sink.watch::<EndpointSlice>(&client, &selected),
         sink.watch::<Node>(&client, &own_node),
+        sink.watch::<ServiceCIDR>(&client, &paced),
     );
 }
 
@@ -119,6 +125,8 @@ enum End {
     AgentGone,
     /// Events could not be read or are no longer there: nobody knows what they would have told.
     EventLost,
+    /// There is no such kind there, or none for us; which is not needed.
+    Absent,
 }
 
 impl Sink {
@@ -128,6 +136,7 @@ impl Sink {
             match self.follow(watcher(api, config.clone())).await {
                 End::AgentGone => return,
                 End::EventLost => sleep(RELIST_AFTER).await,
+                End::Absent => sleep(ABSENT_FOR).await,
             }
         }
     }
@@ -141,6 +150,10 @@ impl Sink {
         loop {
             let change = match timeout(RECOVERED_AFTER, stream.next()).await {
                 Ok(Some(Ok(event))) => self.change(event, &mut list),
+                Ok(Some(Err(failure))) if K::OPTIONAL && is_absent(&failure) => {
+                    info!(kind = K::KIND.as_str(), %failure, "does without: this API server has none for us");
+                    return End::Absent;
+                }
                 Ok(Some(Err(failure))) => {
                     self.report::<K>(&failure);
                     if is_lost_event(&failure) {
@@ -202,6 +215,15 @@ impl Sink {
         } else {
             debug!(kind = K::KIND.as_str(), %failure, "watch still fails");
         }
+    }
+}
+
+/// The server knows no such kind (404), or does not let us have it (403).
+fn is_absent(failure: &watcher::Error) -> bool {
+    match failure {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 403 | 404),
+        _ => false,
     }
 }
 

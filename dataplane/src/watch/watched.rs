@@ -5,18 +5,21 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
 use crate::index::door::{Door, name_of};
 use crate::index::{Change, Event, Seen};
-use crate::model::{Kind, NamespacedName, Node, Service, Slice};
+use crate::model::{Kind, NamespacedName, Node, Service, ServiceCidr, Slice};
 
 pub(super) trait Watched:
     Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
 {
     const KIND: Kind;
     const NAMESPACED: bool;
+    /// An API server may not have this kind, or not let us have it.
+    const OPTIONAL: bool = false;
     type Model: Send;
 
     fn admit(&self, door: &Door) -> Seen<Self::Model>;
@@ -66,5 +69,20 @@ impl Watched for core::Node {
 
     fn event(change: Change<Node>) -> Event {
         Event::Nodes(change)
+    }
+}
+
+impl Watched for networking::ServiceCIDR {
+    const KIND: Kind = Kind::ServiceCidr;
+    const NAMESPACED: bool = false;
+    const OPTIONAL: bool = true;
+    type Model = ServiceCidr;
+
+    fn admit(&self, door: &Door) -> Seen<ServiceCidr> {
+        door.service_cidr(self)
+    }
+
+    fn event(change: Change<ServiceCidr>) -> Event {
+        Event::ServiceCidrs(change)
     }
 }

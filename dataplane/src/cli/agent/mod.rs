@@ -92,7 +92,7 @@ fn start_log(format: LogFormat) {
 
 async fn serve_node(args: Args) -> anyhow::Result<()> {
     let node_name = node_name(args.node_name.clone())?;
-    let door = Door::new(node_name.to_lowercase());
+    let door = args.policy.door(node_name.to_lowercase());
     let pins = Pins::new(&args.root.bpf_root);
     tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
 
@@ -210,7 +210,17 @@ fn node_name(given: Option<String>) -> anyhow::Result<String> {
 fn configure(tables: &mut Tables, flags: u32) -> anyhow::Result<()> {
     let before = tables.config.get(&0, 0).unwrap_or_default();
     let redirects = SendRedirects::turn_off_for_all(before.send_redirects_all != 0);
-    let (ports_first, ports_count) = ports_outside_ephemeral(&ephemeral_ports());
+    let ephemeral = ephemeral_ports();
+    let (ports_first, ports_count) = ports_outside_ephemeral(&ephemeral);
+    if (ports_first, ports_count) == SHARED {
+        tracing::warn!(
+            range = ephemeral.trim(),
+            first = ports_first,
+            count = ports_count,
+            "net.ipv4.ip_local_port_range leaves no ports to masquerade with: they are shared with the node's own; \
+             put them in net.ipv4.ip_local_reserved_ports"
+        );
+    }
     let config = Config {
         flags,
         ports_first,
@@ -230,10 +240,15 @@ fn ephemeral_ports() -> String {
     fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default()
 }
 
-/// The longer stretch of unprivileged ports outside that range, and outside the NodePorts.
+/// Where there is no stretch of its own for rewritten ports.
+const SHARED: (u16, u16) = (61_440, 4_096);
+
+/// The longer stretch of unprivileged ports outside that range, and outside the usual NodePorts. (Ports that are
+/// NodePorts all the same, and those of the node's sockets, are never given out: the kernel programs see to that.)
 fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
     const FIRST: u16 = 1024;
     const NODE_PORTS: u16 = 30_000;
+    const ENOUGH: u16 = 1024;
     let mut bounds = range
         .split_whitespace()
         .filter_map(|bound| bound.parse::<u16>().ok());
@@ -248,7 +263,8 @@ fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
     );
     let below = (FIRST, low.min(NODE_PORTS).saturating_sub(FIRST));
     // Above is preferred: nothing listens there as a rule.
-    if above.1 >= 1024 { above } else { below }
+    let mut stretches = [above, below].into_iter();
+    stretches.find(|(_, count)| *count >= ENOUGH).unwrap_or(SHARED)
 }
 
 #[cfg(test)]
@@ -260,7 +276,7 @@ mod tests {
         assert_eq!(ports_outside_ephemeral("32768\t60999\n"), (61_000, 4_536));
         assert_eq!(ports_outside_ephemeral(""), (61_000, 4_536));
         assert_eq!(ports_outside_ephemeral("15000 65535"), (1024, 13_976));
-        assert_eq!(ports_outside_ephemeral("1024 65535").1, 0);
+        assert_eq!(ports_outside_ephemeral("1024 65535"), SHARED);
         assert_eq!(ports_outside_ephemeral("10000 20000"), (32_768, 32_768));
     }
 }

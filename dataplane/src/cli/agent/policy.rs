@@ -7,6 +7,7 @@ use dataplane_common::Config;
 use ipnet::IpNet;
 
 use crate::devices::PodDevices;
+use crate::index::door::Door;
 use crate::index::{NodePortAddress, NodePortAddresses, Pods, Settings};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -48,9 +49,13 @@ pub(super) struct PolicyArgs {
     /// What becomes of packets to ClusterIPs from outside the node
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     external_cluster_ip: ExternalClusterIp,
-    /// Where ClusterIPs come from: packets to addresses in there that no Service has do not leave the node
+    /// Where ClusterIPs come from, beside what ServiceCIDR objects say: packets to addresses in there that no Service
+    /// has do not leave the node
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     service_cidr: Vec<IpNet>,
+    /// Serve only what has the label service.kubernetes.io/service-proxy-name with this value, not what has none
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    service_proxy_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -104,6 +109,15 @@ impl PolicyArgs {
             service_ranges: self.service_cidr.clone(),
             ..Settings::default()
         })
+    }
+
+    /// What of the cluster is to be seen.
+    pub(super) fn door(&self, node_name: String) -> Door {
+        let door = Door::new(node_name);
+        match &self.service_proxy_name {
+            Some(name) => door.for_proxy(name.as_str()),
+            None => door,
+        }
     }
 
     /// What the devices need of it.

@@ -7,6 +7,7 @@
 mod checks;
 mod node;
 mod service;
+mod service_cidr;
 mod slice;
 
 use std::collections::BTreeMap;
@@ -14,19 +15,16 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::event::Seen;
-use crate::model::{NamespacedName, Node, Service, Slice};
+use crate::model::{NamespacedName, Node, Service, ServiceCidr, Slice};
 
-/// The Services and EndpointSlices that are meant for us. Their absence is what counts: a label without a value
-/// hides too.
-pub const SELECTOR: &str = "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless";
-
-const HIDING_LABELS: [&str; 2] = [
-    "service.kubernetes.io/service-proxy-name",
-    "service.kubernetes.io/headless",
-];
+/// Its presence hides an object, whatever its value, from all proxies but one of that name.
+const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// Its presence hides an object, whatever its value.
+const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -35,12 +33,32 @@ const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-ti
 #[derive(Clone, Debug)]
 pub struct Door {
     node_name: Arc<str>,
+    /// What this proxy is called, if it is there for the objects with that name only.
+    proxy_name: Option<Arc<str>>,
 }
 
 impl Door {
     pub fn new(node_name: impl Into<Arc<str>>) -> Self {
         Self {
             node_name: node_name.into(),
+            proxy_name: None,
+        }
+    }
+
+    /// Lets in only objects that name this proxy.
+    #[must_use]
+    pub fn for_proxy(self, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            proxy_name: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// The Services and EndpointSlices that are meant for us, as an API server is asked for them.
+    pub fn selector(&self) -> String {
+        match &self.proxy_name {
+            Some(name) => format!("{PROXY_LABEL}={name},!{HEADLESS_LABEL}"),
+            None => format!("!{PROXY_LABEL},!{HEADLESS_LABEL}"),
         }
     }
 
@@ -49,11 +67,21 @@ impl Door {
     }
 
     pub fn service(&self, object: &core::Service) -> Seen<Service> {
+        if self.is_hidden(&object.metadata) {
+            return Seen::hidden();
+        }
         service::admit(object)
     }
 
     pub fn slice(&self, object: &discovery::EndpointSlice) -> Seen<Slice> {
+        if self.is_hidden(&object.metadata) {
+            return Seen::hidden();
+        }
         slice::admit(object, &self.node_name)
+    }
+
+    pub fn service_cidr(&self, object: &networking::ServiceCIDR) -> Seen<ServiceCidr> {
+        service_cidr::admit(object)
     }
 
     /// Other nodes are hidden.
@@ -62,6 +90,11 @@ impl Door {
             return Seen::hidden();
         }
         node::admit(object)
+    }
+
+    fn is_hidden(&self, metadata: &ObjectMeta) -> bool {
+        label(metadata, HEADLESS_LABEL).is_some()
+            || label(metadata, PROXY_LABEL) != self.proxy_name.as_deref()
     }
 }
 
@@ -72,10 +105,6 @@ pub fn name_of(metadata: &ObjectMeta, namespaced: bool) -> NamespacedName {
         if namespaced { namespace } else { "" },
         metadata.name.as_deref().unwrap_or(""),
     )
-}
-
-fn is_hidden(metadata: &ObjectMeta) -> bool {
-    HIDING_LABELS.iter().any(|name| label(metadata, name).is_some())
 }
 
 fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {

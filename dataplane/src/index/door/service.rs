@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Seen;
 use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
-use super::{is_hidden, name_of};
+use super::name_of;
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
 /// What the API server fills in for `sessionAffinity: ClientIP`.
@@ -18,11 +18,7 @@ const MAX_AFFINITY_SECONDS: u32 = 86_400;
 const MAX_RANGES: usize = 1_000;
 
 pub(super) fn admit(object: &core::Service) -> Seen<Service> {
-    let Some(spec) = object
-        .spec
-        .as_ref()
-        .filter(|spec| !is_hidden(&object.metadata) && is_served(spec))
-    else {
+    let Some(spec) = object.spec.as_ref().filter(|spec| is_served(spec)) else {
         return Seen::hidden();
     };
     let name = name_of(&object.metadata, true);

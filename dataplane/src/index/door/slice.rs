@@ -11,14 +11,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::super::event::Seen;
 use super::checks::{Reasons, address, port, protocol, unknown};
-use super::{SERVICE_LABEL, TRIGGER_ANNOTATION, is_hidden, label, name_of, value};
+use super::{SERVICE_LABEL, TRIGGER_ANNOTATION, label, name_of, value};
 use crate::model::{
     Conditions, Endpoint, Family, Hints, NodeHint, Reason, ServiceName, Slice, SlicePort, Zone,
 };
 
 pub(super) fn admit(object: &discovery::EndpointSlice, node_name: &str) -> Seen<Slice> {
-    let Some(service) = label(&object.metadata, SERVICE_LABEL).filter(|_| !is_hidden(&object.metadata))
-    else {
+    let Some(service) = label(&object.metadata, SERVICE_LABEL) else {
         return Seen::hidden();
     };
     let family = match &*object.address_type {

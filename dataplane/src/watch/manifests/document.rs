@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use serde_json::Value;
 
 use super::super::watched::Watched;
 use super::view::Key;
 use crate::index::Seen;
 use crate::index::door::Door;
-use crate::model::{Node, Reason, Service, Slice};
+use crate::model::{Node, Reason, Service, ServiceCidr, Slice};
 
 /// An object of one of the kinds that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub(super) enum Object {
     Service(Seen<Service>),
     Slice(Seen<Slice>),
     Node(Seen<Node>),
+    ServiceCidr(Seen<ServiceCidr>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +87,9 @@ impl File {
             ("v1", "Node") => self.put::<core::Node>(place, value, door, Object::Node),
             ("discovery.k8s.io/v1", "EndpointSlice") => {
                 self.put::<discovery::EndpointSlice>(place, value, door, Object::Slice);
+            }
+            ("networking.k8s.io/v1", "ServiceCIDR") => {
+                self.put::<networking::ServiceCIDR>(place, value, door, Object::ServiceCidr);
             }
             // Manifests of applications have Deployments and much else; those are for others.
             _ => {}

@@ -68,13 +68,15 @@ impl View {
 
     /// The complete lists.
     pub(super) fn everything(&self) -> Vec<Event> {
-        let (mut services, mut slices, mut nodes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut services, mut slices) = (BTreeMap::new(), BTreeMap::new());
+        let (mut nodes, mut cidrs) = (BTreeMap::new(), BTreeMap::new());
         for key in self.places.keys() {
             let name = key.name.clone();
             match self.winner(key) {
                 Some(Object::Service(seen)) => drop(services.insert(name, seen.clone())),
                 Some(Object::Slice(seen)) => drop(slices.insert(name, seen.clone())),
                 Some(Object::Node(seen)) => drop(nodes.insert(name, seen.clone())),
+                Some(Object::ServiceCidr(seen)) => drop(cidrs.insert(name, seen.clone())),
                 None => {}
             }
         }
@@ -82,6 +84,7 @@ impl View {
         events.push(Event::Services(Change::Reset(services)));
         events.push(Event::Slices(Change::Reset(slices)));
         events.push(Event::Nodes(Change::Reset(nodes)));
+        events.push(Event::ServiceCidrs(Change::Reset(cidrs)));
         events
     }
 
@@ -134,9 +137,11 @@ fn event(key: &Key, object: Option<Object>) -> Event {
         Some(Object::Service(seen)) => Event::Services(Change::Apply(name, seen)),
         Some(Object::Slice(seen)) => Event::Slices(Change::Apply(name, seen)),
         Some(Object::Node(seen)) => Event::Nodes(Change::Apply(name, seen)),
+        Some(Object::ServiceCidr(seen)) => Event::ServiceCidrs(Change::Apply(name, seen)),
         None => match key.kind {
             Kind::Service => Event::Services(Change::Delete(name)),
             Kind::EndpointSlice => Event::Slices(Change::Delete(name)),
+            Kind::ServiceCidr => Event::ServiceCidrs(Change::Delete(name)),
             Kind::Node | Kind::Manifest => Event::Nodes(Change::Delete(name)),
         },
     }

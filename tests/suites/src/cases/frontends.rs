@@ -22,6 +22,8 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         bound_on_the_node(n),
         policy_local(n),
         no_endpoints(n),
+        nodes_own_connections(n),
+        masquerade_keeps_off(n),
     ]
 }
 
@@ -352,5 +354,66 @@ fn no_endpoints(n: Names) -> Case {
     Case {
         name: "without endpoints every frontend refuses at once [10]",
         steps,
+    }
+}
+
+fn nodes_own_connections(n: Names) -> Case {
+    let (outside, node, pod) = (n.outside(443), n.node(30_080), n.pod(1, 8080));
+    let vip = n.vip(1, 80);
+    let world = world(n, &[pod])
+        .service(vip, Protocol::Udp, &[pod])
+        .node_port(vip, Protocol::Udp, 30_080);
+    let own = world.clone().socket(TCP, 30_080).socket(Protocol::Udp, 30_080);
+    Case {
+        name: "an answer to a socket of the node, whose port a NodePort has too, is the socket's",
+        steps: vec![
+            Step::World(own),
+            passes(
+                At::UplinkIngress,
+                &tcp("SA", outside, node).numbers(9_000, 1_001),
+                Outcome::OwnAddress,
+            ),
+            passes(At::UplinkIngress, &udp(outside, node), Outcome::OwnAddress),
+            // A new connection is the NodePort's, whoever listens.
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", outside, node),
+                Outcome::NewFlow,
+                outside,
+                pod,
+            ),
+            Step::World(world),
+            becomes(
+                At::UplinkIngress,
+                &udp(outside, node),
+                Outcome::NewFlow,
+                outside,
+                pod,
+            ),
+        ],
+    }
+}
+
+fn masquerade_keeps_off(n: Names) -> Case {
+    let (client, node, pod) = (n.outside(30_080), n.node(30_080), n.pod(2, 8080));
+    Case {
+        name: "a NodePort's number is never taken to masquerade with",
+        steps: vec![
+            Step::World(world(n, &[pod]).ports(30_080, 2)),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, node),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                n.node(30_081),
+                pod,
+            ),
+        ],
     }
 }
