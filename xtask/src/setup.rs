@@ -5,6 +5,7 @@
 //! that failed. A missing tool is not an error of the other verbs: without it the kernel programs are left out, and
 //! only what needs them fails. `setup` itself fails, so that a script can tell.
 
+pub(crate) mod firewalls;
 mod library;
 mod linker;
 mod mirror;

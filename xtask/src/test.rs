@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use crate::root::Root;
-use crate::setup::Tools;
+use crate::setup::{Tools, firewalls};
 use crate::workspace::Workspace;
 use crate::{build, command};
 
@@ -84,7 +84,12 @@ impl Tier {
         let result = match self {
             Self::Unit => unit(workspace),
             Self::Kernel | Self::Lab => match ready(tools) {
-                Ok(root) => as_root(workspace, self.name(), root),
+                Ok(root) => {
+                    if self == Self::Lab {
+                        firewalls::provide(root);
+                    }
+                    as_root(workspace, self.name(), root)
+                }
                 Err(reason) => return Outcome::Skipped(reason),
             },
         };

@@ -124,11 +124,12 @@ impl Lab {
 
     /// Starts an agent on every node and waits until all are ready.
     pub fn start_agents(&self) -> Result<()> {
-        let started: Result<Vec<_>> = self
-            .nodes
-            .iter()
-            .map(|node| node.start_agent(&AgentOptions::default()))
-            .collect();
+        self.start_agents_on(&self.nodes, &AgentOptions::default())
+    }
+
+    /// Starts agents on some nodes, with more options, and waits until all are ready.
+    pub fn start_agents_on(&self, nodes: &[Node], options: &AgentOptions) -> Result<()> {
+        let started: Result<Vec<_>> = nodes.iter().map(|node| node.start_agent(options)).collect();
         let mut started = started?;
         started.iter_mut().try_for_each(Agent::wait_ready)?;
         self.lock_agents().extend(started);

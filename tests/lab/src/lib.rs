@@ -13,7 +13,7 @@
 //! below its own folder in `/run/shunt-lab` and in its own namespaces, and goes away with the lab: on drop,
 //! on panic, and (by the [`reaper`]) when the process is killed.
 //!
-//! Root is needed, and nothing else: no `ip`, no other tools.
+//! Root is needed, and nothing else: no `ip`, no other tools. (Tests about firewalls bring their own: [`tool`].)
 
 #![deny(unsafe_code)]
 
@@ -41,6 +41,8 @@ pub mod programs;
 pub mod reaper;
 pub mod service;
 pub mod talk;
+pub mod tool;
+pub mod tun;
 pub mod wait;
 pub mod wiring;
 pub mod workloads;

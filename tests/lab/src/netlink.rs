@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
-use rtnetlink::packet_route::route::RouteScope;
-use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteScope};
+use rtnetlink::{
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+};
 
 use crate::error::{Doing, Error, Result};
 use crate::netns::Netns;
@@ -23,6 +25,8 @@ pub struct Route<'a> {
     pub via: Option<IpAddr>,
     pub source: Option<IpAddr>,
     pub scope: Option<RouteScope>,
+    /// Larger packets than this do not pass, as if a link behind were so small.
+    pub mtu: Option<u32>,
 }
 
 impl<'a> Route<'a> {
@@ -34,6 +38,7 @@ impl<'a> Route<'a> {
             device: None,
             source: None,
             scope: None,
+            mtu: None,
         }
     }
 
@@ -47,6 +52,15 @@ impl<'a> Route<'a> {
             via: None,
             source: None,
             scope,
+            mtu: None,
+        }
+    }
+
+    #[must_use]
+    pub fn mtu(self, mtu: u32) -> Self {
+        Self {
+            mtu: Some(mtu),
+            ..self
         }
     }
 
@@ -131,6 +145,25 @@ impl Network {
             .doing(|| format!("adding bridge {name} in {}", self.place))
     }
 
+    /// A vxlan device that leads to one other host, as flannel's.
+    pub async fn add_vxlan(&self, name: &str, over: &str, local: Ipv4Addr, remote: Ipv4Addr) -> Result<()> {
+        const NUMBER: u32 = 1;
+        const PORT: u16 = 8472;
+        let device = LinkVxlan::new(name, NUMBER)
+            .dev(self.index(over).await?)
+            .local(local)
+            .remote(remote)
+            .port(PORT)
+            .up()
+            .build();
+        self.handle
+            .link()
+            .add(device)
+            .execute()
+            .await
+            .doing(|| format!("adding vxlan {name} in {}", self.place))
+    }
+
     pub async fn enslave(&self, port: &str, bridge: &str) -> Result<()> {
         let (port_index, bridge_index) = (self.index(port).await?, self.index(bridge).await?);
         self.handle
@@ -174,6 +207,7 @@ impl Network {
             .doing(|| format!("adding {}/{} to {device} in {}", address.0, address.1, self.place))
     }
 
+    /// Adds a route, in the place of one to the same destination if there is one.
     pub async fn add_route(&self, route: Route<'_>) -> Result<()> {
         let doing = || format!("adding {route:?} in {}", self.place);
         let mut message = RouteMessageBuilder::<IpAddr>::new()
@@ -191,9 +225,15 @@ impl Network {
         if let Some(scope) = route.scope {
             message = message.scope(scope);
         }
+        let mut message = message.build();
+        if let Some(mtu) = route.mtu {
+            let metrics = RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]);
+            message.attributes.push(metrics);
+        }
         self.handle
             .route()
-            .add(message.build())
+            .add(message)
+            .replace()
             .execute()
             .await
             .doing(doing)

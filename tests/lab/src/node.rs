@@ -2,6 +2,7 @@
 //! A node: a namespace with an uplink, a pod subnet, pods, and an agent.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -134,6 +135,27 @@ impl Node {
     /// Starts any program in the node's namespace; it is killed when the handle goes.
     pub fn start(&self, name: &str, log: &Path, program: &Path, arguments: &[String]) -> Result<Process> {
         self.place().start(name, log, program, arguments)
+    }
+
+    /// Answers, from the node itself, at one address: TCP lines and UDP datagrams, until the handle goes.
+    pub fn serve_echo(&self, at: SocketAddr) -> Result<Process> {
+        let name = format!("echo-{}-{}", self.name(), if at.is_ipv4() { "v4" } else { "v6" });
+        let words = [
+            "pod",
+            "echo",
+            "--name",
+            self.name(),
+            "--at",
+            &at.ip().to_string(),
+            "--port",
+            &at.port().to_string(),
+        ]
+        .map(str::to_owned);
+        let log = self.folder().logs().join(format!("{name}.log"));
+        let place = self.place();
+        let mut process = place.start(&name, &log, &place.lab_binary, words)?;
+        process.wait_ready()?;
+        Ok(process)
     }
 
     pub(crate) fn place(&self) -> Place {

@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::error::{Doing, Error, Result};
 use crate::netns::Netns;
@@ -15,6 +16,9 @@ use crate::programs::echo::Answer;
 
 /// Longer than any answer takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The largest datagram there is.
+const LARGEST: usize = 65_536;
 
 /// A place to talk from: a namespace, and the source port to use (0: any).
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +115,7 @@ impl From<'_> {
         let doing = || format!("asking {server} over UDP from {}", self.netns.name());
         let socket = UdpSocket::from(self.socket(server, Type::DGRAM, Protocol::UDP).doing(doing)?);
         socket.send_to(question.as_bytes(), server).doing(doing)?;
-        let mut buffer = [0; 2048];
+        let mut buffer = vec![0; LARGEST];
         let (length, from) = socket.recv_from(&mut buffer).doing(doing)?;
         Ok((
             understand(buffer.get(..length).unwrap_or_default(), server)?,
@@ -191,10 +195,23 @@ impl Udp {
         understand(&answer, server)
     }
 
+    /// Lets datagrams die after so many routers, and hears of it.
+    pub fn expire_after(&self, hops: u32) -> Result<()> {
+        let doing = || format!("letting datagrams to {} expire after {hops} hops", self.server);
+        let socket = SockRef::from(&self.socket);
+        if self.server.is_ipv4() {
+            socket.set_ttl_v4(hops).doing(doing)?;
+            setsockopt(&self.socket, sockopt::Ipv4RecvErr, &true).doing(doing)
+        } else {
+            socket.set_unicast_hops_v6(hops).doing(doing)?;
+            setsockopt(&self.socket, sockopt::Ipv6RecvErr, &true).doing(doing)
+        }
+    }
+
     /// Sends a datagram and takes the next one that comes.
     pub fn exchange(&self, datagram: &[u8]) -> io::Result<Vec<u8>> {
         self.socket.send(datagram)?;
-        let mut buffer = vec![0; 4096];
+        let mut buffer = vec![0; LARGEST];
         let length = self.socket.recv(&mut buffer)?;
         buffer.truncate(length);
         Ok(buffer)

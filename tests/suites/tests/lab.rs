@@ -10,12 +10,18 @@
 
 #[path = "lab/agent.rs"]
 mod agent;
+#[path = "lab/beside.rs"]
+mod beside;
 #[path = "lab/bulk.rs"]
 mod bulk;
 #[path = "lab/collisions.rs"]
 mod collisions;
 #[path = "lab/endpoints.rs"]
 mod endpoints;
+#[path = "lab/links.rs"]
+mod links;
+#[path = "lab/path.rs"]
+mod path;
 #[path = "lab/plain.rs"]
 mod plain;
 #[path = "lab/refusal.rs"]
@@ -24,8 +30,12 @@ mod refusal;
 mod routing;
 #[path = "lab/steady.rs"]
 mod steady;
+#[path = "lab/take_over.rs"]
+mod take_over;
 #[path = "lab/untouched.rs"]
 mod untouched;
+#[path = "lab/ways.rs"]
+mod ways;
 
 use lab::service::{Endpoint, ServiceSpec};
 use lab::{Lab, Pod, Service, Wiring};
@@ -60,4 +70,13 @@ fn service(lab: &Lab, name: &str, pods: &[&Pod]) -> Service {
 fn lead(lab: &Lab, service: &Service, endpoints: &[Endpoint]) {
     service.lead_to(endpoints).unwrap();
     lab.settle().unwrap();
+}
+
+/// How many packets node `n` has counted with this outcome.
+fn counted(lab: &Lab, n: usize, outcome: &str) -> u64 {
+    let metrics = lab.agent(n, |agent| agent.metrics()).unwrap();
+    let label = format!("outcome=\"{outcome}\"");
+    let samples = metrics.lines().filter(|line| line.contains(&label));
+    let counts = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    counts.sum()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers every TCP line and every UDP datagram with who it is, whom it sees, and what it heard.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clap::Args;
@@ -19,6 +19,9 @@ pub struct Options {
     name: String,
     #[arg(long)]
     port: u16,
+    /// Listens at this address alone.
+    #[arg(long)]
+    at: Option<IpAddr>,
 }
 
 /// One answer, a line of JSON.
@@ -35,8 +38,11 @@ pub struct Answer {
 pub async fn serve(options: Options) -> Result<()> {
     let doing = || format!("listening on port {}", options.port);
     let end = sigterm()?;
-    let listener = TcpListener::bind(any(options.port)).await.doing(doing)?;
-    let socket = UdpSocket::bind(any(options.port)).await.doing(doing)?;
+    let at = options
+        .at
+        .map_or_else(|| any(options.port), |addr| (addr, options.port).into());
+    let listener = TcpListener::bind(at).await.doing(doing)?;
+    let socket = UdpSocket::bind(at).await.doing(doing)?;
     let name: Arc<str> = options.name.into();
     tokio::spawn(accept(listener, Arc::clone(&name)));
     tokio::spawn(answer_datagrams(socket, name));

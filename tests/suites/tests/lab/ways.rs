@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every way to a Service, in short: what must hold whatever else is on the node.
+
+use std::net::SocketAddr;
+
+use lab::programs::echo::Answer;
+use lab::talk::From;
+use lab::{Family, Ips, Lab, Pod, Service};
+
+use crate::{echo_pod, service};
+
+/// A datagram that does not fit into one packet.
+pub(crate) const LARGE: usize = 8_000;
+
+/// A client, servers on its own node and on another, and a Service for each of them.
+pub(crate) struct Ways {
+    pub(crate) client: Pod,
+    pub(crate) servers: [Pod; 2],
+    pub(crate) services: [Service; 2],
+}
+
+impl Ways {
+    pub(crate) fn new(lab: &Lab) -> Self {
+        let client = lab.node(1).pod("client").unwrap();
+        let servers = [echo_pod(lab, 1, "near"), echo_pod(lab, 2, "far")];
+        let services = servers
+            .each_ref()
+            .map(|server| service(lab, server.name(), &[server]));
+        Self {
+            client,
+            servers,
+            services,
+        }
+    }
+
+    /// From the pod, from outside, from a pod to itself; small and large, TCP and UDP, both families.
+    pub(crate) fn all_work(&self, lab: &Lab) {
+        self.from_pods_work();
+        self.from_outside_work(lab, lab.node(1).ips());
+    }
+
+    pub(crate) fn from_pods_work(&self) {
+        let large = "x".repeat(LARGE);
+        for family in Family::ALL {
+            for (server, service) in self.servers.iter().zip(&self.services) {
+                let (vip, told) = (service.at(family, 80), format!("{family} to {}", server.name()));
+                for question in ["small", &large] {
+                    let talk = self.client.talk();
+                    for answer in [talk.ask_tcp(vip, question), ask_udp(talk, vip, question)] {
+                        let answer = answer.unwrap_or_else(|error| panic!("{told}: {error}"));
+                        assert_eq!(
+                            (answer.pod.as_str(), answer.heard.as_str()),
+                            (server.name(), question),
+                            "{told}"
+                        );
+                        assert_eq!(answer.client.ip(), self.client.ip(family), "{told}");
+                    }
+                }
+            }
+            let (pod, vip) = (&self.servers[0], self.services[0].at(family, 80));
+            assert_eq!(pod.talk().ask_tcp(vip, "me").unwrap().pod, pod.name(), "{family}");
+            assert_eq!(pod.talk().ask_udp(vip, &large).unwrap().heard, large, "{family}");
+        }
+    }
+
+    /// The outside host is seen as itself by the pod of the node it comes to, and by the other under the address
+    /// that this node has on the way there.
+    pub(crate) fn from_outside_work(&self, lab: &Lab, node: Ips) {
+        let large = "x".repeat(LARGE);
+        let seen = [lab::addresses::outside(), node];
+        for family in Family::ALL {
+            for ((server, service), seen) in self.servers.iter().zip(&self.services).zip(seen) {
+                let (vip, told) = (
+                    service.at(family, 80),
+                    format!("{family} from outside to {}", server.name()),
+                );
+                for question in ["small", &large] {
+                    let talk = lab.outside().talk();
+                    for answer in [talk.ask_tcp(vip, question), ask_udp(talk, vip, question)] {
+                        let answer = answer.unwrap_or_else(|error| panic!("{told}: {error}"));
+                        assert_eq!(
+                            (answer.pod.as_str(), answer.heard.as_str()),
+                            (server.name(), question),
+                            "{told}"
+                        );
+                        assert_eq!(answer.client.ip(), seen.get(family), "{told}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some ways have a smaller link on them, of which the first large datagram only brings the news.
+fn ask_udp(talk: From<'_>, vip: SocketAddr, question: &str) -> lab::Result<Answer> {
+    let socket = talk.impatient().udp(vip)?;
+    let patient = || talk.udp(vip)?.ask(question);
+    (0..2)
+        .find_map(|_| socket.ask(question).ok())
+        .map_or_else(patient, Ok)
+}
