@@ -18,7 +18,7 @@ fn on_all_nodes(lab: &Lab, ruleset: &str) {
 }
 
 /// kindnet's masquerade (its `pkg/masq`): all that begins here and leaves for anywhere but a pod or the node.
-const KINDNET: &str = "
+pub(crate) const KINDNET: &str = "
 table inet kindnet-ipmasq {
   set pods4 { type ipv4_addr; flags interval; elements = { 10.244.0.0/16 } }
   set pods6 { type ipv6_addr; flags interval; elements = { fd00:10:244::/48 } }
@@ -197,7 +197,7 @@ fn a_network_policy_sees_clients_and_pods_by_their_own_addresses() {
         let (server4, server6) = (server.ip(Family::V4), server.ip(Family::V6));
         let (friend4, friend6) = (friend.ip(Family::V4), friend.ip(Family::V6));
         let policy = format!(
-            "table inet policy {{
+            "table inet guard {{
               chain forward {{
                 type filter hook forward priority filter; policy accept;
                 ct state established,related accept

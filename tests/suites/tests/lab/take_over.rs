@@ -6,6 +6,7 @@ use lab::service::ServiceSpec;
 use lab::talk::Tcp;
 use lab::{Family, Lab, Pod, Service, Wiring, tool, wait};
 
+use crate::beside::KINDNET;
 use crate::echo_pod;
 
 /// What kube-proxy's nftables mode has for a Service with one endpoint, in short: DNAT at prerouting by a map of
@@ -22,8 +23,8 @@ fn kube_proxy(services: &[(&Service, &Pod)]) -> String {
                 let chain = service.name();
                 let at = pod.at(family, 8080);
                 format!(
-                    "  chain endpoint-{chain} {{ meta l4proto {{ tcp, udp }} dnat to {at} }}
-                       chain service-{chain} {{ numgen random mod 1 vmap {{ 0 : goto endpoint-{chain} }} }}\n"
+                    "  chain endpoint-{chain} {{ meta l4proto {{ tcp, udp }} dnat to {at}; }}
+                       chain service-{chain} {{ numgen random mod 1 vmap {{ 0 : goto endpoint-{chain} }}; }}\n"
                 )
             })
             .collect();
@@ -38,10 +39,10 @@ fn kube_proxy(services: &[(&Service, &Pod)]) -> String {
             "table {name} kube-proxy {{
             {chains}
               map service-ips {{
-                type {addr} . inet_proto . inet_service : verdict
-                elements = {{ {} }}
+                type {addr} . inet_proto . inet_service : verdict;
+                elements = {{ {} }};
               }}
-              chain services {{ {to} daddr . meta l4proto . th dport vmap @service-ips }}
+              chain services {{ {to} daddr . meta l4proto . th dport vmap @service-ips; }}
               chain nat-prerouting {{ type nat hook prerouting priority dstnat; policy accept; jump services; }}
             }}\n",
             elements.join(", ")
@@ -68,6 +69,9 @@ fn connections_made_by_kube_proxy_outlive_it() {
             service
         });
         let pairs: Vec<_> = services.iter().zip(&servers).collect();
+        // The CNI's rules stay. Without any NAT rule on the node, the kernel would stop to translate old connections,
+        // too, with kube-proxy's last rule.
+        lab.node(1).netns().nft(KINDNET).unwrap();
         lab.node(1).netns().nft(&kube_proxy(&pairs)).unwrap();
 
         let mut old = conversations(&client, &services);
