@@ -131,10 +131,10 @@ fn flannels_masquerade_rules_do_not_meet_service_traffic() {
             }
         }
         let ways = Ways::new(&lab);
-        ways.from_pods_work();
+        ways.work_from_pods();
         // An outside client's packet to a pod elsewhere, flannel would masquerade itself, at POSTROUTING and so before Shunt:
         // with the address Shunt would have taken.
-        ways.from_outside_work(&lab, lab.node(1).ips());
+        ways.work_from_outside(&lab, lab.node(1).ips());
     }
 }
 

@@ -68,8 +68,8 @@ fn services_work_over_a_vxlan_overlay() {
         make_overlay(lab.node(1), lab.node(2));
         make_overlay(lab.node(2), lab.node(1));
         let ways = Ways::new(&lab);
-        ways.from_pods_work();
-        ways.from_outside_work(&lab, on_overlay(lab.node(1)));
+        ways.work_from_pods();
+        ways.work_from_outside(&lab, on_overlay(lab.node(1)));
     }
 }
 

@@ -35,11 +35,11 @@ impl Ways {
 
     /// From the pod, from outside, from a pod to itself; small and large, TCP and UDP, both families.
     pub(crate) fn all_work(&self, lab: &Lab) {
-        self.from_pods_work();
-        self.from_outside_work(lab, lab.node(1).ips());
+        self.work_from_pods();
+        self.work_from_outside(lab, lab.node(1).ips());
     }
 
-    pub(crate) fn from_pods_work(&self) {
+    pub(crate) fn work_from_pods(&self) {
         let large = "x".repeat(LARGE);
         for family in Family::ALL {
             for (server, service) in self.servers.iter().zip(&self.services) {
@@ -65,7 +65,7 @@ impl Ways {
 
     /// The outside host is seen as itself by the pod of the node it comes to, and by the other under the address
     /// that this node has on the way there.
-    pub(crate) fn from_outside_work(&self, lab: &Lab, node: Ips) {
+    pub(crate) fn work_from_outside(&self, lab: &Lab, node: Ips) {
         let large = "x".repeat(LARGE);
         let seen = [lab::addresses::outside(), node];
         for family in Family::ALL {
