@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::family::Family;
 use crate::flow::{FlowKey, Hook};
-use crate::packet::Packet;
+use crate::packet::{Fault, Packet};
 use crate::wire::{Port, Wire};
 
 /// A transport protocol by its IANA number.
@@ -205,6 +205,17 @@ impl<F: Family> Headers<F> {
             packet.load(usual)
         } else {
             packet.load_far(self.layout.l4)
+        }
+    }
+
+    /// Writes both ports; directly, as [`Headers::transport`] reads.
+    #[inline(always)]
+    pub(crate) fn store_ports<P: Packet>(&self, packet: &mut P, ports: [Port; 2]) -> Result<(), Fault> {
+        let usual = P::L3 + F::HEADER;
+        if self.layout.l4 == usual {
+            packet.store(usual, ports)
+        } else {
+            packet.store_far(self.layout.l4, ports)
         }
     }
 

@@ -18,7 +18,7 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
     headers: &Headers<F>,
     value: &FlowValue<F>,
 ) -> Result<(), Fault> {
-    let (key, layout, hook) = (&headers.key, &headers.layout, headers.key.hook());
+    let (key, hook) = (&headers.key, headers.key.hook());
     let old_addr = match hook {
         Hook::Ingress => &key.dst,
         Hook::Egress => &key.src,
@@ -46,7 +46,7 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
                 },
                 ports_difference((key.sport, key.dport), (sport, dport)),
             )?;
-            packet.store_far(layout.l4, [sport, dport])?;
+            headers.store_ports(packet, [sport, dport])?;
         }
     }
     F::set_address(packet, hook, value.addr, sum, has_checksum)

@@ -11,7 +11,10 @@ use tracing::{debug, error, info};
 use super::{Agent, Backoff};
 use crate::compile::Compiled;
 use crate::model::ServiceName;
-use crate::plan::{Maps, MapsError, Plan, Planner};
+use crate::plan::{Maps, MapsError, Plan, Planner, Resync};
+
+/// Services that are compiled, planned and written together when all are.
+const SERVICES_AT_A_TIME: usize = 128;
 
 /// Writes between two chances for the other tasks of this thread (a few hundred microseconds).
 const WRITES_AT_A_TIME: usize = 256;
@@ -45,25 +48,30 @@ impl<M: Maps> Agent<M> {
             Ok(state) => state,
             Err(failure) => return vec![failure],
         };
-        self.index.mark_all_dirty();
-        let wanted = self.compile_dirty();
-        let planner = match &mut self.planner {
-            Some(planner) => {
-                planner.readopt(state);
-                planner
-            }
-            none => none.insert(Planner::adopt(state, self.maps.capacity())),
-        };
-        planner.set_surroundings(self.index.surroundings());
-        let plan = planner.plan_everything(&wanted);
-        info!(
-            services = wanted.len(),
-            ops = plan.ops.len(),
-            "the whole kernel is compared"
-        );
-        drop(wanted);
+        match &mut self.planner {
+            Some(planner) => planner.readopt(state),
+            none => drop(none.insert(Planner::adopt(state, self.maps.capacity()))),
+        }
         self.resync_at = None;
-        self.carry_out(plan).await
+        self.index.mark_all_dirty();
+        let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
+        let (mut resync, mut ops, mut failures) = (Resync::default(), 0, Vec::new());
+        for part in dirty.chunks(SERVICES_AT_A_TIME) {
+            let wanted = self.compile(part);
+            let Some(planner) = &mut self.planner else { break };
+            planner.set_surroundings(self.index.surroundings());
+            let plan = resync.part(planner, &wanted);
+            ops += plan.ops.len();
+            failures.extend(self.carry_out(plan).await);
+        }
+        if let Some(planner) = &mut self.planner {
+            planner.set_surroundings(self.index.surroundings());
+            let plan = resync.rest(planner);
+            ops += plan.ops.len();
+            failures.extend(self.carry_out(plan).await);
+        }
+        info!(services = dirty.len(), ops, "the whole kernel was compared");
+        failures
     }
 
     /// Plans what is dirty.
@@ -71,7 +79,8 @@ impl<M: Maps> Agent<M> {
         if self.planner.is_none() {
             return Vec::new();
         }
-        let wanted = self.compile_dirty();
+        let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
+        let wanted = self.compile(&dirty);
         let Some(planner) = &mut self.planner else {
             return Vec::new();
         };
@@ -85,12 +94,11 @@ impl<M: Maps> Agent<M> {
         self.carry_out(plan).await
     }
 
-    fn compile_dirty(&mut self) -> BTreeMap<ServiceName, Compiled> {
-        let dirty = self.index.take_dirty();
-        self.reports.metrics.compiles.inc_by(dirty.len() as u64);
-        let compiled = dirty
-            .into_iter()
-            .map(|name| (name.clone(), self.index.compile(&name)))
+    fn compile(&mut self, services: &[ServiceName]) -> BTreeMap<ServiceName, Compiled> {
+        self.reports.metrics.compiles.inc_by(services.len() as u64);
+        let compiled = services
+            .iter()
+            .map(|name| (name.clone(), self.index.compile(name)))
             .collect();
         self.tell_checks(&compiled);
         compiled

@@ -7,17 +7,19 @@ use crate::model::{ServiceName, Slice, SliceName};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slices {
-    by_service: BTreeMap<ServiceName, BTreeMap<SliceName, Slice>>,
+    /// One tree for all: one for each Service, of mostly one slice, would be ten times as large.
+    by_service: BTreeMap<(ServiceName, SliceName), Slice>,
     /// A slice may change its Service, and a deletion names only the slice.
     owners: BTreeMap<SliceName, ServiceName>,
 }
 
 impl Slices {
-    pub(super) fn of(&self, service: &ServiceName) -> impl Iterator<Item = &Slice> + Clone {
+    pub(super) fn of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Slice> + Clone {
+        let first = (service.clone(), SliceName::new("", ""));
         self.by_service
-            .get(service)
-            .into_iter()
-            .flat_map(BTreeMap::values)
+            .range(first..)
+            .take_while(move |((owner, _), _)| owner == service)
+            .map(|(_, slice)| slice)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &SliceName> {
@@ -25,24 +27,17 @@ impl Slices {
     }
 
     pub(super) fn get(&self, name: &SliceName) -> Option<&Slice> {
-        self.by_service.get(self.owners.get(name)?)?.get(name)
+        self.by_service
+            .get(&(self.owners.get(name)?.clone(), name.clone()))
     }
 
     pub(super) fn insert(&mut self, name: SliceName, slice: Slice) {
         self.owners.insert(name.clone(), slice.service.clone());
-        self.by_service
-            .entry(slice.service.clone())
-            .or_default()
-            .insert(name, slice);
+        self.by_service.insert((slice.service.clone(), name), slice);
     }
 
     pub(super) fn remove(&mut self, name: &SliceName) -> Option<Slice> {
         let service = self.owners.remove(name)?;
-        let slices = self.by_service.get_mut(&service)?;
-        let slice = slices.remove(name);
-        if slices.is_empty() {
-            self.by_service.remove(&service);
-        }
-        slice
+        self.by_service.remove(&(service, name.clone()))
     }
 }

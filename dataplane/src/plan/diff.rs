@@ -16,6 +16,13 @@ use crate::model::Networks;
 
 /// The ops that turn `actual` into `desired`.
 pub fn diff(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
+    let mut ops = puts(desired, actual);
+    ops.extend(deletes(desired, actual));
+    ops
+}
+
+/// The first half: what is missing or different. Of `actual`, only the networks have to be part of `desired`.
+pub(super) fn puts(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
     let mut ops = Vec::new();
     ops.extend(
         changed(&desired.networks, &actual.networks).map(|(family, networks)| {
@@ -59,6 +66,11 @@ pub fn diff(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
             flags: *flags,
         }),
     );
+    ops
+}
+
+fn deletes(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
+    let mut ops = Vec::new();
     ops.extend(gone(&desired.frontends, &actual.frontends).map(|(key, _)| Op::DeleteFrontend { key: *key }));
     ops.extend(
         gone(&desired.addresses, &actual.addresses).map(|(addr, _)| Op::DeleteAddress { addr: *addr }),

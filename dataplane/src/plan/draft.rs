@@ -58,10 +58,11 @@ impl Writer<'_> {
         if !port.ranges.is_empty() {
             self.after.ranges.insert(service, port.ranges.clone());
         }
+        let held = self.mirror.backends_of(service);
         let mut ids = BTreeMap::new();
         let mut missing = Ok(());
         for (target, member) in &port.backends {
-            match self.add_backend(service, *target, *member) {
+            match self.add_backend(service, held.get(target), *target, *member) {
                 Ok(id) => drop(ids.insert(*target, id)),
                 Err(bound) => missing = Err(bound),
             }
@@ -88,13 +89,10 @@ impl Writer<'_> {
     fn add_backend(
         &mut self,
         service: ServiceId,
+        held: Option<&BackendId>,
         target: Target,
         member: Member,
     ) -> Result<BackendId, Bound> {
-        let held = self
-            .mirror
-            .holding(service)
-            .and_then(|holding| holding.backends.get(&target));
         let id = match held {
             Some(id) => *id,
             None => self.ids.backend(target.family())?,

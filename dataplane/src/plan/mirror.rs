@@ -21,12 +21,13 @@ pub(super) struct Mirror {
     backend_users: BTreeMap<BackendId, u32>,
 }
 
-/// What belongs to one ServicePort.
+/// What belongs to one ServicePort, in ascending order. There is one of these for each: as trees they would take twice
+/// the memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holding {
-    pub(super) backends: BTreeMap<Target, BackendId>,
-    pub(super) sets: BTreeSet<SetId>,
-    pub(super) frontends: BTreeSet<FrontendKey>,
+    backends: Vec<BackendId>,
+    pub(super) sets: Vec<SetId>,
+    frontends: Vec<FrontendKey>,
 }
 
 impl Mirror {
@@ -60,6 +61,15 @@ impl Mirror {
         self.holdings.get(&id)
     }
 
+    /// The backends of a ServicePort by where they are; of two with one address the lower id counts.
+    pub(super) fn backends_of(&self, id: ServiceId) -> BTreeMap<Target, BackendId> {
+        let held = self.holdings.get(&id).into_iter().flat_map(|it| &it.backends);
+        let targets = held
+            .rev()
+            .filter_map(|id| Some((self.state.backends.get(id)?.target(), *id)));
+        targets.collect()
+    }
+
     /// The entries of all ports of a Service, copied to `into`.
     pub(super) fn copy_service(&self, service: &ServiceName, into: &mut KernelState) {
         let first = ServicePortName {
@@ -73,32 +83,37 @@ impl Mirror {
             .take_while(|(name, _)| name.service == *service)
         {
             into.services.insert(*id, name.clone());
-            if let Some(ranges) = self.state.ranges.get(id) {
-                into.ranges.insert(*id, ranges.clone());
-            }
-            let Some(holding) = self.holdings.get(id) else {
-                continue;
-            };
-            let state = &self.state;
-            into.backends.extend(
-                holding
-                    .backends
-                    .values()
-                    .filter_map(|id| Some((*id, *state.backends.get(id)?))),
-            );
-            into.sets.extend(
-                holding
-                    .sets
-                    .iter()
-                    .filter_map(|id| Some((*id, state.sets.get(id)?.clone()))),
-            );
-            into.frontends.extend(
-                holding
-                    .frontends
-                    .iter()
-                    .filter_map(|key| Some((*key, *state.frontends.get(key)?))),
-            );
+            self.copy_holding(*id, into);
         }
+    }
+
+    /// The entries of one ServicePort but its name, copied to `into`; of one without a name, too.
+    pub(super) fn copy_holding(&self, id: ServiceId, into: &mut KernelState) {
+        let state = &self.state;
+        if let Some(ranges) = state.ranges.get(&id) {
+            into.ranges.insert(id, ranges.clone());
+        }
+        let Some(holding) = self.holdings.get(&id) else {
+            return;
+        };
+        into.backends.extend(
+            holding
+                .backends
+                .iter()
+                .filter_map(|id| Some((*id, *state.backends.get(id)?))),
+        );
+        into.sets.extend(
+            holding
+                .sets
+                .iter()
+                .filter_map(|id| Some((*id, state.sets.get(id)?.clone()))),
+        );
+        into.frontends.extend(
+            holding
+                .frontends
+                .iter()
+                .filter_map(|key| Some((*key, *state.frontends.get(key)?))),
+        );
     }
 
     /// Whether the tables still hold together after `op`. A batch in order always passes; after a failure in
@@ -196,12 +211,10 @@ impl Mirror {
     }
 
     fn file_backend(&mut self, id: BackendId, backend: &Backend) {
-        self.holdings
-            .entry(backend.service)
-            .or_default()
-            .backends
-            .entry(backend.target())
-            .or_insert(id);
+        insert(
+            &mut self.holdings.entry(backend.service).or_default().backends,
+            id,
+        );
     }
 
     /// A set belongs to whom its backends belong to.
@@ -210,16 +223,15 @@ impl Mirror {
             *self.backend_users.entry(*member).or_default() += 1;
         }
         if let Some(owner) = members.iter().find_map(|member| backends.get(member)) {
-            self.holdings.entry(owner.service).or_default().sets.insert(id);
+            insert(&mut self.holdings.entry(owner.service).or_default().sets, id);
         }
     }
 
     fn file_frontend(&mut self, key: FrontendKey, value: &FrontendValue) {
-        self.holdings
-            .entry(value.service)
-            .or_default()
-            .frontends
-            .insert(key);
+        insert(
+            &mut self.holdings.entry(value.service).or_default().frontends,
+            key,
+        );
         for id in sets_of(value) {
             *self.set_users.entry(id).or_default() += 1;
         }
@@ -240,11 +252,8 @@ impl Mirror {
         let Some(backend) = self.state.backends.get(&id) else {
             return;
         };
-        let Some(holding) = self.holdings.get_mut(&backend.service) else {
-            return;
-        };
-        if holding.backends.get(&backend.target()) == Some(&id) {
-            holding.backends.remove(&backend.target());
+        if let Some(holding) = self.holdings.get_mut(&backend.service) {
+            remove(&mut holding.backends, id);
         }
     }
 
@@ -257,7 +266,7 @@ impl Mirror {
         }
         let owner = members.iter().find_map(|member| self.state.backends.get(member));
         if let Some(holding) = owner.and_then(|owner| self.holdings.get_mut(&owner.service)) {
-            holding.sets.remove(&id);
+            remove(&mut holding.sets, id);
         }
     }
 
@@ -269,7 +278,7 @@ impl Mirror {
             release(&mut self.set_users, id);
         }
         if let Some(holding) = self.holdings.get_mut(&value.service) {
-            holding.frontends.remove(&key);
+            remove(&mut holding.frontends, key);
         }
     }
 }
@@ -298,6 +307,18 @@ fn sets_of(value: &FrontendValue) -> impl Iterator<Item = SetId> + use<> {
         .into_iter()
         .filter(|set| *set != SetRef::EMPTY)
         .map(|set| set.id)
+}
+
+fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {
+    if let Err(place) = sorted.binary_search(&item) {
+        sorted.insert(place, item);
+    }
+}
+
+fn remove<T: Ord>(sorted: &mut Vec<T>, item: T) {
+    if let Ok(place) = sorted.binary_search(&item) {
+        sorted.remove(place);
+    }
 }
 
 fn release<K: Ord>(users: &mut BTreeMap<K, u32>, key: K) {

@@ -10,6 +10,7 @@ mod memory;
 mod mirror;
 mod op;
 mod planner;
+mod resync;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,6 +23,7 @@ pub use maps::{Bound, Capacity, Maps, MapsError};
 pub use memory::MemoryMaps;
 pub use op::Op;
 pub use planner::{Plan, Planner, Shortage};
+pub use resync::Resync;
 pub use tables::{
     AddressFlags, Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId,
     SetRef,

@@ -17,11 +17,11 @@ use crate::model::{FrontendKey, FrontendKind, ServiceName, ServicePortName, Surr
 /// Holds a mirror of the kernel, so that a plan costs as much as its Services, not as the cluster.
 #[derive(Clone, Debug)]
 pub struct Planner {
-    mirror: Mirror,
-    ids: Ids,
-    surroundings: Surroundings,
+    pub(super) mirror: Mirror,
+    pub(super) ids: Ids,
+    pub(super) surroundings: Surroundings,
     /// Their flags may have to change though no frontend does.
-    stale_addresses: BTreeSet<IpAddr>,
+    pub(super) stale_addresses: BTreeSet<IpAddr>,
 }
 
 /// What to do, in order, and what cannot be done.
@@ -39,7 +39,7 @@ pub struct Shortage {
 }
 
 impl Planner {
-    /// Takes over what the kernel holds. The first plan has to be [`Self::plan_everything`].
+    /// Takes over what the kernel holds. The first plans have to be those of a [`Resync`](super::Resync).
     pub fn adopt(state: KernelState, capacity: Capacity) -> Self {
         let mut ids = Ids::new(capacity);
         ids.adopt(&state);
@@ -52,7 +52,7 @@ impl Planner {
     }
 
     /// Believes the kernel again, after it was not sure what arrived there. As after [`Self::adopt`], the next
-    /// plan has to be [`Self::plan_everything`].
+    /// plans have to be those of a [`Resync`](super::Resync).
     pub fn readopt(&mut self, state: KernelState) {
         self.ids.adopt(&state);
         self.mirror = Mirror::of(state);
@@ -108,27 +108,6 @@ impl Planner {
         }
     }
 
-    /// The ops that bring the whole kernel in step: it shall hold these Services and nothing else.
-    pub fn plan_everything(&mut self, wanted: &BTreeMap<ServiceName, Compiled>) -> Plan {
-        let mut draft = Draft::of(&self.mirror, &mut self.ids, wanted);
-        self.stale_addresses.clear();
-        let mut kinds: BTreeMap<IpAddr, BTreeSet<FrontendKind>> = BTreeMap::new();
-        for addr in self.surroundings.addresses.keys() {
-            kinds.entry(*addr).or_default();
-        }
-        for (key, value) in &draft.after.frontends {
-            kinds.entry(key.addr).or_default().insert(value.kind);
-        }
-        for (addr, kinds) in kinds {
-            self.want_address(addr, &kinds, &mut draft.after);
-        }
-        draft.after.networks.clone_from(&self.surroundings.networks);
-        Plan {
-            ops: diff(&draft.after, self.mirror.state()),
-            shortages: draft.shortages,
-        }
-    }
-
     /// Whether the kernel's tables hold together after `op`. Every op of a plan passes, unless one before it
     /// failed that it depends on; then it has to wait for the next plan.
     pub fn admits(&self, op: &Op) -> bool {
@@ -147,7 +126,7 @@ impl Planner {
     }
 
     /// With frontends of these kinds.
-    fn want_address(&self, addr: IpAddr, kinds: &BTreeSet<FrontendKind>, after: &mut KernelState) {
+    pub(super) fn want_address(&self, addr: IpAddr, kinds: &BTreeSet<FrontendKind>, after: &mut KernelState) {
         // A NodePort's frontend is at no address of its own.
         if addr.is_unspecified() {
             return;

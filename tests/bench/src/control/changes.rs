@@ -49,7 +49,7 @@ fn single(
 ) -> anyhow::Result<()> {
     let count = if plan.quick { 100 } else { 500 };
     tell(format_args!("control: {count} single changes"));
-    let (mut times, used, written) = (Vec::new(), cpu(agent.pid())?, agent.writes()?);
+    let (mut times, written, used) = (Vec::new(), agent.writes()?, cpu(agent.pid())?);
     for change in 0..count {
         // All over the cluster, and each Service's only once.
         let index = change * 7_919 % cluster.shape.services();
@@ -103,7 +103,7 @@ fn rollout(cluster: &Cluster, kernel: &Kernel, agent: &Running, found: &mut Foun
     fixture.put(large_service())?;
     fixture.put_all((0..SLICES).map(|slice| large_slice(slice, 0)))?;
     kernel.wait_for_size(LARGE, SLICES * IN_SLICE)?;
-    let (mut times, used, written) = (Vec::new(), cpu(agent.pid())?, agent.writes()?);
+    let (mut times, written, used) = (Vec::new(), agent.writes()?, cpu(agent.pid())?);
     for slice in 0..SLICES {
         let before = kernel.set_of(LARGE)?;
         let start = Instant::now();

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Planning everything, some Services at a time, so that what is compiled, drafted and planned of a large cluster is
+//! never there all at once.
+//!
+//! The parts only put. What they find to be of no use any more, and what belongs to no Service at all, goes in the end:
+//! so a frontend that changed its Service is overwritten, and never missing, whichever of the two comes first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::diff::{diff, puts};
+use super::draft::Draft;
+use super::mirror::Mirror;
+use super::planner::{Plan, Planner};
+use super::tables::{KernelState, ServiceId, SetId};
+use crate::compile::Compiled;
+use crate::model::{FrontendKind, ServiceName};
+
+/// How far it is.
+#[derive(Debug, Default)]
+pub struct Resync {
+    /// ServicePorts that somebody wants.
+    claimed: BTreeSet<ServiceId>,
+    /// What these held and do not want any more.
+    stale: KernelState,
+}
+
+impl Resync {
+    /// The ops that give these Services all they want. To be carried out before the next part is planned.
+    pub fn part(&mut self, planner: &mut Planner, wanted: &BTreeMap<ServiceName, Compiled>) -> Plan {
+        let mut before = KernelState::default();
+        for service in wanted.keys() {
+            planner.mirror.copy_service(service, &mut before);
+        }
+        let mut draft = Draft::of(&planner.mirror, &mut planner.ids, wanted);
+        for id in draft.after.services.keys() {
+            // A new one may be the id of something nameless.
+            planner.mirror.copy_holding(*id, &mut before);
+            self.claimed.insert(*id);
+        }
+        self.set_aside(before, &draft.after);
+        draft.after.networks.clone_from(&planner.surroundings.networks);
+        Plan {
+            ops: puts(&draft.after, planner.mirror.state()),
+            shortages: draft.shortages,
+        }
+    }
+
+    /// When all Services have had their part: the ops that put the addresses and remove everything else.
+    pub fn rest(mut self, planner: &mut Planner) -> Plan {
+        planner.stale_addresses.clear();
+        self.add_unclaimed(&planner.mirror);
+        let state = planner.mirror.state();
+        // Somebody else may want it meanwhile.
+        self.stale
+            .frontends
+            .retain(|key, value| state.frontends.get(key) == Some(value));
+        let mut kinds: BTreeMap<IpAddr, BTreeSet<FrontendKind>> = BTreeMap::new();
+        for addr in planner.surroundings.addresses.keys() {
+            kinds.entry(*addr).or_default();
+        }
+        for (key, value) in &state.frontends {
+            if !self.stale.frontends.contains_key(key) {
+                kinds.entry(key.addr).or_default().insert(value.kind);
+            }
+        }
+        let mut after = KernelState::default();
+        for (addr, kinds) in kinds {
+            planner.want_address(addr, &kinds, &mut after);
+        }
+        after.networks.clone_from(&planner.surroundings.networks);
+        let mut before = self.stale;
+        before.addresses.clone_from(&state.addresses);
+        before.networks.clone_from(&state.networks);
+        Plan {
+            ops: diff(&after, &before),
+            shortages: BTreeSet::new(),
+        }
+    }
+
+    fn set_aside(&mut self, mut before: KernelState, after: &KernelState) {
+        before.services.retain(|id, _| !after.services.contains_key(id));
+        before.backends.retain(|id, _| !after.backends.contains_key(id));
+        before.sets.retain(|id, _| !after.sets.contains_key(id));
+        before
+            .frontends
+            .retain(|key, _| !after.frontends.contains_key(key));
+        for (service, ranges) in &mut before.ranges {
+            let wanted = after.ranges.get(service);
+            ranges.retain(|range| wanted.is_none_or(|wanted| !wanted.contains(range)));
+        }
+        self.stale.services.append(&mut before.services);
+        self.stale.backends.append(&mut before.backends);
+        self.stale.sets.append(&mut before.sets);
+        self.stale.frontends.append(&mut before.frontends);
+        self.stale.ranges.append(&mut before.ranges);
+    }
+
+    /// Adds what belongs to no ServicePort that somebody wants.
+    fn add_unclaimed(&mut self, mirror: &Mirror) {
+        let (Self { claimed, stale }, state) = (self, mirror.state());
+        let of_none = |service: &ServiceId| !claimed.contains(service);
+        let services = state.services.iter().filter(|(id, _)| of_none(id));
+        stale
+            .services
+            .extend(services.map(|(id, name)| (*id, name.clone())));
+        let backends = state.backends.iter().filter(|(_, it)| of_none(&it.service));
+        stale.backends.extend(backends.map(|(id, it)| (*id, *it)));
+        // Not by what its members are by now: a set that names ids nobody had is nobody's, whoever gets them.
+        let held: BTreeSet<&SetId> = claimed
+            .iter()
+            .filter_map(|service| mirror.holding(*service))
+            .flat_map(|holding| &holding.sets)
+            .collect();
+        let sets = state.sets.iter().filter(|(id, _)| !held.contains(id));
+        stale
+            .sets
+            .extend(sets.map(|(id, members)| (*id, members.clone())));
+        let frontends = state.frontends.iter().filter(|(_, it)| of_none(&it.service));
+        stale.frontends.extend(frontends.map(|(key, it)| (*key, *it)));
+        let ranges = state.ranges.iter().filter(|(service, _)| of_none(service));
+        stale
+            .ranges
+            .extend(ranges.map(|(service, ranges)| (*service, ranges.clone())));
+    }
+}
