@@ -10,6 +10,7 @@ use tracing::{debug, error, info};
 
 use super::{Agent, Backoff};
 use crate::compile::Compiled;
+use crate::memory::give_back;
 use crate::model::ServiceName;
 use crate::plan::{Maps, MapsError, Plan, Planner, Resync};
 
@@ -70,6 +71,12 @@ impl<M: Maps> Agent<M> {
             ops += plan.ops.len();
             failures.extend(self.carry_out(plan).await);
         }
+        // All that there is has just been added, one by one.
+        self.index.pack();
+        if let Some(planner) = &mut self.planner {
+            planner.pack();
+        }
+        give_back();
         info!(services = dirty.len(), ops, "the whole kernel was compared");
         failures
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::frontends;
-use crate::model::{FrontendKey, Service, ServiceName, ServicePortName};
+use crate::model::{FrontendKey, Service, ServiceName, ServicePortName, pack};
 
 /// The smallest claim on a key wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,10 @@ pub(super) struct Claims {
 impl Claims {
     pub(super) fn holder(&self, key: &FrontendKey) -> Option<&ServicePortName> {
         self.holders.get(key).map(|claim| &claim.port)
+    }
+
+    pub(super) fn pack(&mut self) {
+        pack(&mut self.holders);
     }
 
     /// Replaces what a Service asks for. Returns the *other* Services for which something changes.

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use crate::compile::{Compiled, Input, compile};
 use crate::model::{
     Kind, NamespacedName, Node, NodeAddresses, ObjectRef, Service, ServiceCidr, ServiceName, Slice,
-    Surroundings,
+    Surroundings, pack,
 };
 use claims::Claims;
 pub use event::{Change, Event, Seen};
@@ -128,6 +128,13 @@ impl Index {
 
     pub fn mark_all_dirty(&mut self) {
         self.dirty.extend(self.services.keys().cloned());
+    }
+
+    /// Takes as little memory as it can: for after a list.
+    pub fn pack(&mut self) {
+        pack(&mut self.services);
+        self.slices.pack();
+        self.claims.pack();
     }
 
     pub fn take_triggers(&mut self) -> Vec<SystemTime> {

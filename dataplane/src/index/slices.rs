@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ServiceName, Slice, SliceName};
+use crate::model::{ServiceName, Slice, SliceName, pack};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slices {
@@ -20,6 +20,11 @@ impl Slices {
             .range(first..)
             .take_while(move |((owner, _), _)| owner == service)
             .map(|(_, slice)| slice)
+    }
+
+    pub(super) fn pack(&mut self) {
+        pack(&mut self.by_service);
+        pack(&mut self.owners);
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &SliceName> {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::op::Op;
 use super::tables::{Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId, SetRef};
-use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target};
+use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target, pack};
 
 /// Everything the kernel holds, odd entries included.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,34 @@ impl Mirror {
 
     pub(super) fn state(&self) -> &KernelState {
         &self.state
+    }
+
+    /// Takes as little memory as it can.
+    pub(super) fn pack(&mut self) {
+        let KernelState {
+            services,
+            backends,
+            sets,
+            frontends,
+            addresses,
+            ranges,
+            networks: _,
+        } = &mut self.state;
+        pack(services);
+        pack(backends);
+        pack(sets);
+        pack(frontends);
+        pack(addresses);
+        pack(ranges);
+        for holding in self.holdings.values_mut() {
+            holding.backends.shrink_to_fit();
+            holding.sets.shrink_to_fit();
+            holding.frontends.shrink_to_fit();
+        }
+        pack(&mut self.ids);
+        pack(&mut self.holdings);
+        pack(&mut self.set_users);
+        pack(&mut self.backend_users);
     }
 
     pub(super) fn id_of(&self, name: &ServicePortName) -> Option<ServiceId> {

@@ -120,6 +120,11 @@ impl Planner {
         self.ids.applied(op);
     }
 
+    /// Takes as little memory as it can: for after everything was planned.
+    pub fn pack(&mut self) {
+        self.mirror.pack();
+    }
+
     /// What the kernel holds, as far as the ops reported to [`Self::applied`] tell.
     pub fn kernel(&self) -> &KernelState {
         self.mirror.state()

@@ -28,7 +28,7 @@ pub(super) fn admit(object: &discovery::EndpointSlice, node_name: &str) -> Seen<
     };
     let mut reasons = Reasons::default();
     let mut zones = Zones::default();
-    let slice = Slice {
+    let mut slice = Slice {
         service: ServiceName::new(name_of(&object.metadata, true).namespace, service),
         family,
         ports: ports(object, &mut reasons),
@@ -49,6 +49,9 @@ pub(super) fn admit(object: &discovery::EndpointSlice, node_name: &str) -> Seen<
             .collect(),
         triggered: triggered(&object.metadata),
     };
+    // Kept for long, and there are many.
+    slice.endpoints.shrink_to_fit();
+    slice.ports.shrink_to_fit();
     Seen {
         model: Some(slice),
         reasons: reasons.into_vec(),

@@ -16,7 +16,7 @@ mod stage;
 mod transactions;
 
 use contender::Contender;
-use stage::{Place, Stage};
+use stage::{Route, Stage};
 
 use crate::plan::{Plan, pin_to_last_cpu, tell};
 use crate::series::{Samples, Section, Series};
@@ -57,7 +57,7 @@ fn measure(plan: &Plan, stages: &[Stage]) -> anyhow::Result<Vec<Series>> {
             series.extend(stages.iter().zip(&row).map(|(stage, turns)| {
                 Series {
                     section: Section::Datapath,
-                    table: format!("{}, {}", reading.table, case.place),
+                    table: format!("{}, {}", reading.table, case.route),
                     case: reading.name.to_owned(),
                     contender: stage.contender.to_string(),
                     unit: reading.unit,
@@ -79,7 +79,7 @@ fn measure(plan: &Plan, stages: &[Stage]) -> anyhow::Result<Vec<Series>> {
 #[derive(Clone, Copy, Debug)]
 struct Case {
     kind: Kind,
-    place: Place,
+    route: Route,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,19 +116,23 @@ impl Case {
             Kind::Connections,
             Kind::Bulk,
         ];
-        let of_place = |place| kinds.map(|kind| Self { kind, place });
-        Place::ALL.into_iter().flat_map(of_place).collect()
+        let all = Route::ALL
+            .into_iter()
+            .flat_map(|route| kinds.map(|kind| Self { kind, route }));
+        // To whom replies to the outside go, only whoever has masqueraded the flow knows.
+        all.filter(|case| !(case.route.is_from_outside() && matches!(case.kind, Kind::Replies)))
+            .collect()
     }
 
     fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {
         let time = plan.turn();
         match self.kind {
-            Kind::Requests => packets::requests(stage, self.place, time).map(|rate| vec![rate]),
-            Kind::Replies => packets::replies(stage, self.place, time).map(|rate| vec![rate]),
-            Kind::TcpRoundTrips => transactions::tcp(stage, self.place, time),
-            Kind::UdpRoundTrips => transactions::udp(stage, self.place, time),
-            Kind::Connections => transactions::connections(stage, self.place, time),
-            Kind::Bulk => transactions::bulk(stage, self.place, time).map(|rate| vec![rate]),
+            Kind::Requests => packets::requests(stage, self.route, time).map(|rate| vec![rate]),
+            Kind::Replies => packets::replies(stage, self.route, time).map(|rate| vec![rate]),
+            Kind::TcpRoundTrips => transactions::tcp(stage, self.route, time),
+            Kind::UdpRoundTrips => transactions::udp(stage, self.route, time),
+            Kind::Connections => transactions::connections(stage, self.route, time),
+            Kind::Bulk => transactions::bulk(stage, self.route, time).map(|rate| vec![rate]),
         }
     }
 

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use lab::{Family, Netns, Pod};
+use lab::{Family, Netns};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use suites::packet::{Packet, udp};
 
-use super::stage::{Place, Port, Stage};
+use super::stage::{Port, Route, Stage};
 use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::raw::Program;
 
@@ -26,32 +26,34 @@ const LOOKED_FOR: Duration = Duration::from_millis(2);
 const SETTLING: Duration = Duration::from_millis(50);
 
 /// To the Service.
-pub(super) fn requests(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<f64> {
-    let (from, to) = (
-        stage.client.at(Family::V4, CLIENT_PORT),
-        stage.dialled(place, Port::Echo),
+pub(super) fn requests(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+    let ends = (
+        stage.client_at(route, CLIENT_PORT),
+        stage.dialled(route, Port::Echo),
     );
-    flood(&stage.client, from, to, stage.server(place), time)
-        .with_context(|| format!("requests, {place}, of {}", stage.contender))
+    let (node, device) = stage.entrance(route);
+    let from = (node, device, stage.client(route));
+    flood(from, ends, stage.server(route).netns(), time)
+        .with_context(|| format!("requests, {route}, of {}", stage.contender))
 }
 
 /// Back to the client, in the flow that requests have made.
-pub(super) fn replies(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<f64> {
-    let server = stage.server(place);
-    let (from, to) = (
+pub(super) fn replies(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+    let server = stage.server(route);
+    let ends = (
         server.at(Family::V4, Port::Echo.target()),
-        stage.client.at(Family::V4, CLIENT_PORT),
+        stage.client_at(route, CLIENT_PORT),
     );
-    flood(server, from, to, &stage.client, time)
-        .with_context(|| format!("replies, {place}, of {}", stage.contender))
+    let from = (server.node().netns(), server.host_device(), server.netns());
+    flood(from, ends, stage.client(route), time)
+        .with_context(|| format!("replies, {route}, of {}", stage.contender))
 }
 
-/// Packets that come from one pod and end as soon as they are in the other.
+/// Packets that come in by a node's device, from whoever is behind it, and end as soon as they are where they go to.
 fn flood(
-    sender: &Pod,
-    from: SocketAddr,
-    to: SocketAddr,
-    receiver: &Pod,
+    (node, device, sender): (&Netns, &str, &Netns),
+    (from, to): (SocketAddr, SocketAddr),
+    receiver: &Netns,
     time: Duration,
 ) -> anyhow::Result<f64> {
     let packet = Packet {
@@ -59,19 +61,16 @@ fn flood(
         ..udp(from, to)
     };
     let mut frame = packet.bytes();
-    let device = sender.host_device();
-    let (near, far) = (mac(sender.node().netns(), device)?, mac(sender.netns(), "eth0")?);
-    let ends = near.into_iter().chain(far);
+    let macs = mac(node, device)?.into_iter().chain(mac(sender, "eth0")?);
     frame
         .iter_mut()
-        .zip(ends)
-        .for_each(|(byte, of_end)| *byte = of_end);
+        .zip(macs)
+        .for_each(|(byte, of_mac)| *byte = of_mac);
     let source = Program::source(&frame)?;
     let sink = Program::sink()?;
-    let held = receiver
-        .netns()
-        .run(|| -> anyhow::Result<_> { Ok(sink.attach_to_ingress(if_nametoindex("eth0")?)?) })??;
-    let sent = sender.node().netns().run(|| -> anyhow::Result<_> {
+    let held =
+        receiver.run(|| -> anyhow::Result<_> { Ok(sink.attach_to_ingress(if_nametoindex("eth0")?)?) })??;
+    let rate = node.run(|| -> anyhow::Result<_> {
         pin_to_last_cpu()?;
         let index = if_nametoindex(device)?;
         // A few first: they make the flow, and have the receiver looked for.
@@ -98,14 +97,12 @@ fn flood(
         Ok(arrived as f64 / used)
     })?;
     drop(held);
-    sent
+    rate
 }
 
-/// Packets that have come in on the pod's device.
-fn received(pod: &Pod) -> anyhow::Result<u64> {
-    let text = pod
-        .netns()
-        .run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
+/// Packets that have come in on a pod's device.
+fn received(pod: &Netns) -> anyhow::Result<u64> {
+    let text = pod.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
     let packets = line.and_then(|line| line.split_whitespace().nth(1));
     packets

@@ -5,51 +5,78 @@ use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use anyhow::Context as _;
 use apiserver::bulk::Bulk;
 use apiserver::{Fixture, Settings, User};
-use lab::service::{Protocol, ServiceSpec};
-use lab::{Family, Lab, Node, Pod, Wiring, addresses};
+use lab::service::Protocol;
+use lab::{Family, Lab, Netns, Node, Pod, Wiring, addresses, netlink};
+use serde_json::{Value, json};
 
 use super::contender::Contender;
 use super::server::Server;
 use crate::kube_proxy::{KubeProxy, ServicePort, track_connections};
 use crate::plan::Plan;
 
-/// Where the server is, seen from the client.
+/// From where to where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Route {
+    /// From a pod to one beside it, by ClusterIP.
     SameNode,
+    /// From a pod to one on the other node, by ClusterIP.
     OtherNode,
+    /// From a host outside the cluster to a pod of the node it asks, by node port.
+    OutsideToHere,
+    /// The same, to a pod of the other node.
+    OutsideToOther,
 }
 
-impl Place {
-    pub(super) const ALL: [Self; 2] = [Self::SameNode, Self::OtherNode];
+impl Route {
+    pub(super) const ALL: [Self; 4] = [
+        Self::SameNode,
+        Self::OtherNode,
+        Self::OutsideToHere,
+        Self::OutsideToOther,
+    ];
 
-    /// The number of the VIP.
-    fn vip(self) -> u16 {
-        match self {
-            Self::SameNode => 10,
-            Self::OtherNode => 11,
-        }
+    pub(super) fn is_from_outside(self) -> bool {
+        matches!(self, Self::OutsideToHere | Self::OutsideToOther)
     }
 
-    fn service(self) -> &'static str {
-        match self {
-            Self::SameNode => "near",
-            Self::OtherNode => "far",
-        }
+    fn is_to_other(self) -> bool {
+        matches!(self, Self::OtherNode | Self::OutsideToOther)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SameNode => "same node",
-            Self::OtherNode => "other node",
+            Self::SameNode => "pod to pod, same node",
+            Self::OtherNode => "pod to pod, other node",
+            Self::OutsideToHere => "outside to node port, backend on that node",
+            Self::OutsideToOther => "outside to node port, backend on another",
         })
     }
 }
+
+/// One of the two Services that are talked to.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    name: &'static str,
+    /// The number of its VIP.
+    vip: u16,
+    /// Its first node port.
+    node_port: u16,
+}
+
+const NEAR: Used = Used {
+    name: "near",
+    vip: 10,
+    node_port: 30_080,
+};
+const FAR: Used = Used {
+    name: "far",
+    vip: 11,
+    node_port: 30_090,
+};
 
 /// The ports of a server, and of the VIP that leads there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +96,16 @@ impl Port {
         }
     }
 
-    fn vip(self) -> u16 {
+    /// After the first of a Service.
+    fn offset(self) -> u16 {
         match self {
-            Self::Echo => 80,
-            Self::Bulk => 81,
+            Self::Echo => 0,
+            Self::Bulk => 1,
         }
+    }
+
+    fn vip(self) -> u16 {
+        80 + self.offset()
     }
 }
 
@@ -82,7 +114,7 @@ const ENDPOINTS: u32 = 2;
 
 pub(super) struct Stage {
     pub(super) contender: Contender,
-    pub(super) client: Pod,
+    client: Pod,
     near: (Pod, Server),
     far: (Pod, Server),
     /// What works in the background.
@@ -100,16 +132,29 @@ impl Stage {
             ("ipv4/tcp_tw_reuse", "1"),
             ("ipv4/ip_local_port_range", "10000 60999"),
         ])?;
-        let serve = |node: &Node, place: Place| -> anyhow::Result<(Pod, Server)> {
-            let pod = node.pod(place.service())?;
+        lab.outside().sysctl(&[("ipv4/tcp_tw_reuse", "1")])?;
+        // Without a node port the way there is by the first node all the same.
+        lab.outside().configure(async |network| {
+            for node in lab.nodes() {
+                let pods = (
+                    addresses::pod(node.number(), 0).v4.into(),
+                    addresses::POD_PREFIX_V4,
+                );
+                let first = addresses::node(1).v4.into();
+                network.add_route(netlink::Route::via(pods, first)).await?;
+            }
+            Ok(())
+        })?;
+        let serve = |node: &Node, service: Used| -> anyhow::Result<(Pod, Server)> {
+            let pod = node.pod(service.name)?;
             let server = Server::start(&pod)?;
             Ok((pod, server))
         };
         let mut stage = Self {
             contender,
             client,
-            near: serve(lab.node(1), Place::SameNode)?,
-            far: serve(lab.node(2), Place::OtherNode)?,
+            near: serve(lab.node(1), NEAR)?,
+            far: serve(lab.node(2), FAR)?,
             proxies: Vec::new(),
             api_servers: Vec::new(),
             lab,
@@ -118,21 +163,58 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The pod that serves at a place.
-    pub(super) fn server(&self, place: Place) -> &Pod {
-        match place {
-            Place::SameNode => &self.near.0,
-            Place::OtherNode => &self.far.0,
+    /// The pod at the route's end.
+    pub(super) fn server(&self, route: Route) -> &Pod {
+        if route.is_to_other() {
+            &self.far.0
+        } else {
+            &self.near.0
         }
     }
 
-    /// What a client dials to get there.
-    pub(super) fn dialled(&self, place: Place, port: Port) -> SocketAddr {
-        if self.contender.has_vips() {
-            (addresses::vip(place.vip()).get(Family::V4), port.vip()).into()
+    /// Where the client's sockets are.
+    pub(super) fn client(&self, route: Route) -> &Netns {
+        if route.is_from_outside() {
+            self.lab.outside()
         } else {
-            self.server(place).at(Family::V4, port.target())
+            self.client.netns()
         }
+    }
+
+    /// The client's address.
+    pub(super) fn client_at(&self, route: Route, port: u16) -> SocketAddr {
+        if route.is_from_outside() {
+            (addresses::outside().v4, port).into()
+        } else {
+            self.client.at(Family::V4, port)
+        }
+    }
+
+    /// Where the client's packets come in: the first node, and the device there.
+    pub(super) fn entrance(&self, route: Route) -> (&Netns, &str) {
+        let device = if route.is_from_outside() {
+            "eth0"
+        } else {
+            self.client.host_device()
+        };
+        (self.lab.node(1).netns(), device)
+    }
+
+    /// What a client dials to get there.
+    pub(super) fn dialled(&self, route: Route, port: Port) -> SocketAddr {
+        let used = if route.is_to_other() { FAR } else { NEAR };
+        if !self.contender.has_vips() {
+            self.server(route).at(Family::V4, port.target())
+        } else if route.is_from_outside() {
+            (addresses::node(1).v4, used.node_port + port.offset()).into()
+        } else {
+            (addresses::vip(used.vip).v4, port.vip()).into()
+        }
+    }
+
+    /// Both Services that are talked to, with the pods behind them.
+    fn used(&self) -> [(Used, &Pod); 2] {
+        [(NEAR, &self.near.0), (FAR, &self.far.0)]
     }
 
     fn put_to_work(&mut self, plan: &Plan) -> anyhow::Result<()> {
@@ -150,7 +232,7 @@ impl Stage {
                     for node in lab.nodes() {
                         // Each node asks a server in its own namespace.
                         let fixture = node.netns().run(|| Fixture::start(Settings::default()))??;
-                        fixture.put_all(self.objects(services)?)?;
+                        fixture.put_all(self.objects(services))?;
                         let kubeconfig = fixture.token_kubeconfig(User::Agent)?;
                         self.proxies
                             .push(KubeProxy::start(program, lab, node, mode, &kubeconfig)?);
@@ -169,49 +251,78 @@ impl Stage {
             .map(|object| object.to_string())
             .collect();
         fs::write(lab.folder().manifests().join("bulk.json"), bulk.join("\n"))?;
-        self.write_services()?;
         lab.start_agents()?;
         Ok(lab.settle()?)
     }
 
-    /// The two Services that are talked to, as manifests.
-    fn write_services(&self) -> anyhow::Result<()> {
-        for place in Place::ALL {
-            let spec = Port::ALL.iter().fold(
-                ServiceSpec::new(place.service()).number(place.vip()),
-                |spec, port| spec.tcp_and_udp(port.vip(), port.target()),
-            );
-            self.lab.service(spec)?.lead_to(&[self.server(place).ready()])?;
-        }
-        Ok(())
-    }
-
     /// All Services as an API server has them.
-    fn objects(&self, services: u32) -> anyhow::Result<Vec<serde_json::Value>> {
-        self.write_services()?;
-        let mut objects: Vec<_> = bulk(services).objects().collect();
-        for entry in fs::read_dir(self.lab.folder().manifests())? {
-            let path = entry?.path();
-            let text = fs::read_to_string(&path)?;
-            objects.push(serde_json::from_str(&text).with_context(|| path.display().to_string())?);
-        }
-        Ok(objects)
+    fn objects(&self, services: u32) -> Vec<Value> {
+        let used = self.used().into_iter().flat_map(|(used, pod)| used.objects(pod));
+        bulk(services).objects().chain(used).collect()
     }
 
     /// All Services as kube-proxy's rules have them.
     fn service_ports(&self, services: u32) -> Vec<ServicePort> {
         let mut ports: Vec<ServicePort> = (0..services).map(other).collect();
-        for place in Place::ALL {
+        for (used, pod) in self.used() {
             for port in Port::ALL {
                 ports.extend(Protocol::ALL.map(|protocol| ServicePort {
-                    name: format!("{}-{}", place.service(), port.vip()),
+                    name: format!("{}-{}", used.name, port.vip()),
                     protocol: protocol.name(),
-                    vip: SocketAddrV4::new(addresses::vip(place.vip()).v4, port.vip()),
-                    endpoints: vec![SocketAddrV4::new(self.server(place).ips().v4, port.target())],
+                    vip: SocketAddrV4::new(addresses::vip(used.vip).v4, port.vip()),
+                    endpoints: vec![SocketAddrV4::new(pod.ips().v4, port.target())],
+                    node_port: Some(used.node_port + port.offset()),
                 }));
             }
         }
         ports
+    }
+}
+
+impl Used {
+    /// A Service with node ports, and its slice.
+    fn objects(self, pod: &Pod) -> [Value; 2] {
+        let ip = addresses::vip(self.vip).v4.to_string();
+        let each = || {
+            Port::ALL
+                .into_iter()
+                .flat_map(|port| Protocol::ALL.map(|protocol| (port, protocol)))
+        };
+        let name =
+            |port: Port, protocol: Protocol| format!("{}-{}", protocol.name().to_lowercase(), port.vip());
+        let ports: Vec<_> = each()
+            .map(|(port, protocol)| {
+                json!({
+                    "name": name(port, protocol), "protocol": protocol.name(), "port": port.vip(),
+                    "targetPort": port.target(), "nodePort": self.node_port + port.offset(),
+                })
+            })
+            .collect();
+        let targets: Vec<_> = each()
+            .map(|(port, protocol)| {
+                json!({"name": name(port, protocol), "protocol": protocol.name(), "port": port.target()})
+            })
+            .collect();
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name, "namespace": "default"},
+            "spec": {
+                "type": "NodePort", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"], "ports": ports,
+                "externalTrafficPolicy": "Cluster",
+            },
+        });
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": format!("{}-1", self.name), "namespace": "default",
+                "labels": {"kubernetes.io/service-name": self.name},
+            },
+            "addressType": "IPv4", "ports": targets,
+            "endpoints": [{
+                "addresses": [pod.ips().v4.to_string()], "nodeName": pod.node().name(),
+                "conditions": {"ready": true},
+            }],
+        });
+        [service, slice]
     }
 }
 
@@ -233,5 +344,6 @@ fn other(index: u32) -> ServicePort {
         endpoints: (0..ENDPOINTS)
             .map(|number| SocketAddrV4::new(endpoint(number), 8080))
             .collect(),
+        node_port: None,
     }
 }

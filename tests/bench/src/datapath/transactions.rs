@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::stage::{Place, Port, Stage};
+use super::stage::{Port, Route, Stage};
 use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::series::Samples;
 
@@ -19,8 +19,8 @@ const WARM_UP: u32 = 50;
 const CHUNK: usize = 256 * 1024;
 
 /// A byte there and back on one connection: the rate, and of the times the middle and the tail.
-pub(super) fn tcp(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<Vec<f64>> {
-    in_client(stage, place, Port::Echo, |server| {
+pub(super) fn tcp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
+    in_client(stage, route, Port::Echo, |server| {
         let mut stream = connect(server)?;
         repeat(time, || {
             let mut byte = [0];
@@ -30,8 +30,8 @@ pub(super) fn tcp(stage: &Stage, place: Place, time: Duration) -> anyhow::Result
     })
 }
 
-pub(super) fn udp(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<Vec<f64>> {
-    in_client(stage, place, Port::Echo, |server| {
+pub(super) fn udp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
+    in_client(stage, route, Port::Echo, |server| {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(server)?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -47,8 +47,8 @@ pub(super) fn udp(stage: &Stage, place: Place, time: Duration) -> anyhow::Result
 }
 
 /// A connection for each byte there and back.
-pub(super) fn connections(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<Vec<f64>> {
-    in_client(stage, place, Port::Echo, |server| {
+pub(super) fn connections(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
+    in_client(stage, route, Port::Echo, |server| {
         repeat(time, || {
             let mut stream = connect(server)?;
             let mut byte = [0];
@@ -59,8 +59,8 @@ pub(super) fn connections(stage: &Stage, place: Place, time: Duration) -> anyhow
 }
 
 /// As much as goes through, in MB as the server counts them.
-pub(super) fn bulk(stage: &Stage, place: Place, time: Duration) -> anyhow::Result<f64> {
-    in_client(stage, place, Port::Bulk, |server| {
+pub(super) fn bulk(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+    in_client(stage, route, Port::Bulk, |server| {
         let mut stream = connect(server)?;
         let chunk = vec![0; CHUNK];
         let (start, cpu) = (Instant::now(), CpuTime::of_process());
@@ -76,12 +76,12 @@ pub(super) fn bulk(stage: &Stage, place: Place, time: Duration) -> anyhow::Resul
 
 fn in_client<T: Send>(
     stage: &Stage,
-    place: Place,
+    route: Route,
     port: Port,
     ask: impl FnOnce(SocketAddr) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
-    let server = stage.dialled(place, port);
-    let asked = stage.client.netns().run(|| {
+    let server = stage.dialled(route, port);
+    let asked = stage.client(route).run(|| {
         pin_to_last_cpu()?;
         ask(server)
     })?;

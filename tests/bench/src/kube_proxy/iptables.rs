@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The chains that kube-proxy's iptables mode writes, for ClusterIP Services with endpoints. Comments are left out, as
+//! The chains that kube-proxy's iptables mode writes, for ClusterIP and NodePort Services with endpoints. Comments are left out, as
 //! kube-proxy itself leaves them out in clusters of more than 1,000 endpoints.
 
 use std::fmt::Write as _;
@@ -68,6 +68,16 @@ pub(super) fn rules(ports: &[ServicePort]) -> Result<String, std::fmt::Error> {
             vip.ip(),
             vip.port()
         )?;
+        if let Some(number) = port.node_port {
+            let external = format!("KUBE-EXT-{index:016X}");
+            writeln!(chains, ":{external} - [0:0]")?;
+            writeln!(
+                rest,
+                "-A KUBE-NODEPORTS -p {protocol} -m {protocol} --dport {number} -j {external}"
+            )?;
+            writeln!(rest, "-A {external} -j KUBE-MARK-MASQ")?;
+            writeln!(rest, "-A {external} -j {service}")?;
+        }
         for (number, at) in port.endpoints.iter().enumerate() {
             let endpoint = format!("KUBE-SEP-{index:08X}{number:08X}");
             writeln!(chains, ":{endpoint} - [0:0]")?;

@@ -30,6 +30,8 @@ pub struct ServicePort {
     pub protocol: &'static str,
     pub vip: SocketAddrV4,
     pub endpoints: Vec<SocketAddrV4>,
+    /// On the nodes' own addresses, from outside.
+    pub node_port: Option<u16>,
 }
 
 /// Where pods have their addresses from: the lab's.

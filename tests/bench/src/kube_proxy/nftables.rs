@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table `ip kube-proxy` as kube-proxy's nftables mode writes it (Kubernetes 1.33): the same chains, hooks,
-//! priorities, maps and order of rules, for ClusterIP Services with endpoints.
+//! priorities, maps and order of rules, for ClusterIP and NodePort Services with endpoints.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -95,6 +95,16 @@ pub(super) fn rules(node: Ipv4Addr, ports: &[ServicePort]) -> Result<String, std
         ports.iter().map(element),
         " }",
     )?;
+    let node_port = |port: &ServicePort| {
+        let (protocol, number) = (lower(port.protocol), port.node_port?);
+        Some(format!("{protocol} . {number} : goto external-{}", chain(port)))
+    };
+    in_lines(
+        &mut out,
+        "add element ip kube-proxy service-nodeports { ",
+        ports.iter().filter_map(node_port),
+        " }",
+    )?;
     Ok(out)
 }
 
@@ -128,7 +138,14 @@ fn add_port(out: &mut String, port: &ServicePort) -> std::fmt::Result {
         "add rule ip kube-proxy {chain} numgen random mod {} vmap {{ {} }}",
         verdicts.len(),
         verdicts.join(", ")
-    )
+    )?;
+    if port.node_port.is_some() {
+        let name = format!("external-{chain}");
+        writeln!(out, "add chain ip kube-proxy {name}")?;
+        writeln!(out, "add rule ip kube-proxy {name} jump mark-for-masquerade")?;
+        writeln!(out, "add rule ip kube-proxy {name} goto {chain}")?;
+    }
+    Ok(())
 }
 
 fn chain(port: &ServicePort) -> String {
