@@ -68,6 +68,9 @@ pub struct Config {
     pub send_redirects_all: u32,
     /// Zero.
     pub reserved: u32,
+    /// `SO_NETNS_COOKIE` of the node's network namespace; 0, which no namespace has, if its sockets
+    /// are not translated.
+    pub netns: u64,
 }
 
 impl Config {
@@ -78,4 +81,6 @@ impl Config {
     pub const MASQUERADE_ALL: u32 = 1 << 1;
     /// Clients outside the node are refused at ClusterIPs.
     pub const REFUSE_EXTERNAL: u32 = 1 << 2;
+    /// TCP sockets of other namespaces (pods) below the node's cgroup are translated too.
+    pub const POD_SOCKETS: u32 = 1 << 3;
 }

@@ -10,7 +10,7 @@ use crate::flow::Hook;
 use crate::headers::{Headers, Parsed, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
-use crate::wire::Wire;
+use crate::wire::{Addr6, Wire};
 
 mod ipv4;
 mod ipv6;
@@ -81,6 +81,16 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
 
     /// Bytes of the IP header without options or extensions.
     const HEADER: usize;
+
+    /// The address as an IPv6 socket would have it.
+    fn widen(addr: Self::Addr) -> Addr6;
+
+    /// The address that was widened.
+    fn narrow(addr: Addr6) -> Self::Addr;
+
+    /// Whether a connection to this address never leaves the host. The unspecified address counts:
+    /// Linux takes it for the loopback address.
+    fn is_loopback(addr: &Self::Addr) -> bool;
 
     /// Whether the transport checksum is also over addresses that no IP header checksum covers.
     const IS_V6: bool;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The host's stand-ins for the kernel: a packet in a byte vector, tables in ordinary maps.
+//! The host's stand-ins for the kernel: a packet in a byte vector, tables in ordinary maps, a socket.
+
+mod socket;
 
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ptr::NonNull;
@@ -23,6 +25,8 @@ use crate::state::Tick;
 use crate::tables::{Direction, Insert, InsertError, Tables};
 use crate::wire::{Port, Wire};
 use crate::work::Work;
+
+pub use socket::HostSocket;
 
 /// An Ethernet frame in memory, its checksums complete.
 #[derive(Clone, PartialEq, Eq, Debug)]

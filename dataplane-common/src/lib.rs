@@ -25,6 +25,12 @@
 //! -> Outcome -> Verdict         [outcome.rs]
 //! ```
 //!
+//! The node's own processes are served before there is a packet, at their calls:
+//!
+//! ```text
+//! connect() / send() / show()   [socket.rs]      the same choice, remembered by the socket [peers.rs]
+//! ```
+//!
 //! A kernel program has 512 bytes of stack for all its calls together. What an established flow's
 //! packet runs is inlined into one frame; what runs once per flow or per event is `inline(never)`
 //! and has frames of its own, that are there only while it runs.
@@ -51,12 +57,14 @@ mod networks;
 mod new_flow;
 mod outcome;
 mod packet;
+mod peers;
 mod reject;
 mod reserve;
 mod rewrite;
 mod sctp;
 mod select;
 mod service;
+mod socket;
 mod source;
 mod state;
 mod steer;
@@ -75,12 +83,14 @@ pub use headers::{Headers, Layout, Parsed, Protocol};
 pub use networks::{Detect, Networks, Prefix, SERVICE_RANGES};
 pub use outcome::{Outcome, Verdict};
 pub use packet::{Fault, Field, Packet};
+pub use peers::{Peer, Peers};
 pub use reject::TokenBucket;
 pub use service::{
     AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Choice, EmptyVerdict, FrontendKey,
     FrontendKind, FrontendValue, RangeKey, SET_CHUNK, ServiceId, ServiceName, ServiceTraffic, SetChunk,
     SetId, SetKey, SetRef,
 };
+pub use socket::{Call, Socket, connect, send, show};
 pub use state::{State, Tick};
 pub use steer::{egress, ingress};
 pub use tables::{Direction, Insert, InsertError, Tables};

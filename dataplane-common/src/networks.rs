@@ -70,6 +70,9 @@ pub struct Networks<F: Family> {
     pub zero: u32,
     /// Where this node's pods are, for [`Detect::Range`].
     pub pods: Prefix<F>,
+    /// The node's own address: what its processes' connections to Services count as coming from.
+    /// Unspecified if it has none of this family.
+    pub node: F::Addr,
     /// Where ClusterIPs come from. Filled from the first on.
     pub services: [Prefix<F>; SERVICE_RANGES],
 }
@@ -94,8 +97,8 @@ impl<F: Family> Networks<F> {
 
 const _: () = {
     use crate::family::{V4, V6};
-    assert!(size_of::<Networks<V4>>() == 8 + 5 * 8);
-    assert!(size_of::<Networks<V6>>() == 8 + 5 * 32);
+    assert!(size_of::<Networks<V4>>() == 8 + 5 * 8 + 4);
+    assert!(size_of::<Networks<V6>>() == 8 + 5 * 32 + 16);
 };
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ pub enum Verdict {
 
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $name:ident = $label:literal => $verdict:ident,)+) => {
-        /// How a packet's way through a hook ended. Counted per hook; the same names in the kernel,
-        /// in metrics, on the command line and in tests.
+        /// How a packet's way through a hook ended, or a call of a socket. Counted per hook and call;
+        /// the same names in the kernel, in metrics, on the command line and in tests.
         #[repr(u32)]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Outcome {
@@ -59,6 +59,11 @@ outcomes! {
     Contested = "contested" => Next,
     /// A direct packet whose tuple a finished Service flow still held; that flow was taken away.
     StaleRemoved = "stale_removed" => Next,
+
+    /// A call of a socket in another network namespace: a pod's, or another node's on this machine.
+    OtherNamespace = "other_namespace" => Next,
+    /// A call of a pod's socket that is better served by the pod's device, packet by packet.
+    LeftToPackets = "left_to_packets" => Next,
 
     /// A packet of a known flow, rewritten.
     Translated = "translated" => Next,

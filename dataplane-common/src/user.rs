@@ -6,6 +6,7 @@ use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::fragment::{FragmentKey, FragmentValue};
 use crate::networks::Networks;
+use crate::peers::Peer;
 use crate::reject::TokenBucket;
 use crate::service::{
     AddressFlags, Affinity, AffinityKey, Backend, FrontendKey, FrontendValue, RangeKey, ServiceName,
@@ -28,6 +29,7 @@ pod!(
     Config,
     Device,
     FrontendValue,
+    Peer,
     ServiceName,
     ServiceTraffic,
     SetKey,

@@ -39,7 +39,22 @@ unsafe impl Wire for Addr6 {}
 // SAFETY: as above.
 unsafe impl Wire for Port {}
 
+/// Third word of an IPv4-mapped address.
+const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
 impl Addr4 {
+    /// The address whose memory is this word.
+    #[inline(always)]
+    pub const fn from_memory(word: u32) -> Self {
+        Self(word)
+    }
+
+    /// The word that is the address's memory.
+    #[inline(always)]
+    pub const fn memory(self) -> u32 {
+        self.0
+    }
+
     /// The address's memory, as words.
     #[inline(always)]
     pub(crate) fn words(&self) -> [u32; 4] {
@@ -48,6 +63,33 @@ impl Addr4 {
 }
 
 impl Addr6 {
+    /// The address whose memory these words are.
+    #[inline(always)]
+    pub const fn from_memory(words: [u32; 4]) -> Self {
+        Self(words)
+    }
+
+    /// The words that are the address's memory.
+    #[inline(always)]
+    pub const fn memory(self) -> [u32; 4] {
+        self.0
+    }
+
+    /// An IPv4 address as IPv6 sockets have it: `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
+    #[inline(always)]
+    pub const fn mapped(addr: Addr4) -> Self {
+        Self([0, 0, MAPPED, addr.0])
+    }
+
+    /// The IPv4 address that is meant, if it is one.
+    #[inline(always)]
+    pub const fn as_mapped(self) -> Option<Addr4> {
+        match self.0 {
+            [0, 0, MAPPED, addr] => Some(Addr4(addr)),
+            _ => None,
+        }
+    }
+
     /// The address's memory, as words.
     #[inline(always)]
     pub(crate) fn words(&self) -> [u32; 4] {
@@ -92,6 +134,18 @@ impl Port {
     #[inline(always)]
     pub const fn get(self) -> u16 {
         u16::from_be(self.0)
+    }
+
+    /// The port whose memory is this.
+    #[inline(always)]
+    pub const fn from_memory(raw: u16) -> Self {
+        Self(raw)
+    }
+
+    /// The port's memory.
+    #[inline(always)]
+    pub const fn memory(self) -> u16 {
+        self.0
     }
 
     /// The port's two bytes.

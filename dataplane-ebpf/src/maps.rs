@@ -5,9 +5,9 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use dataplane_common::{
-    AddressFlags, Affinity, AffinityKey, Backend, Config, Device, Family, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, FrontendKey, FrontendValue, Networks, Outcome, RangeKey, ServiceName, ServiceTraffic,
-    SetChunk, SetKey, TokenBucket, V4, V6, Work,
+    AddressFlags, Affinity, AffinityKey, Backend, Call, Config, Device, Family, FlowKey, FlowValue,
+    FragmentKey, FragmentValue, FrontendKey, FrontendValue, Hook, Networks, Outcome, RangeKey, ServiceName,
+    ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
 };
 
 /// A family whose flows and Services are kept in maps of this object.
@@ -144,9 +144,10 @@ pub(crate) static DEVICES: HashMap<u32, Device> = HashMap::pinned(4_096, BPF_F_N
 #[map(name = "config")]
 pub(crate) static CONFIG: Array<Config> = Array::pinned(1, 0);
 
-/// By hook and outcome: `hook * Outcome::COUNT + outcome`.
+/// By hook or call, and outcome: `hook * Outcome::COUNT + outcome`.
 #[map(name = "outcomes")]
-pub(crate) static OUTCOMES: PerCpuArray<u64> = PerCpuArray::pinned(2 * Outcome::COUNT, 0);
+pub(crate) static OUTCOMES: PerCpuArray<u64> =
+    PerCpuArray::pinned((Hook::ALL.len() + Call::ALL.len()) as u32 * Outcome::COUNT, 0);
 
 /// By service id. A Service beyond its end is routed but not counted.
 #[map(name = "traffic")]

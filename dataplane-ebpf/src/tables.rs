@@ -12,6 +12,7 @@ use dataplane_common::{
     Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
 };
 
+use crate::count::count_one;
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
 
 /// `-EEXIST`, as map updates return it.
@@ -27,6 +28,14 @@ impl Maps {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
+    }
+
+    /// For a socket's call, which asks for nothing that only a packet has.
+    #[inline(always)]
+    pub(crate) fn without_packet() -> Self {
+        Self {
+            skb: core::ptr::null_mut(),
+        }
     }
 }
 
@@ -211,8 +220,8 @@ impl<F: Stored> Tables<F> for Maps {
     #[inline(always)]
     fn count_flow(&self, service: ServiceId) {
         if let Some(traffic) = TRAFFIC.get_ptr_mut(service.0) {
-            // SAFETY: as above.
-            unsafe { (*traffic).new_flows += 1 };
+            // SAFETY: as above, and aligned. Processes count here too.
+            unsafe { count_one(&raw mut (*traffic).new_flows) };
         }
     }
 }

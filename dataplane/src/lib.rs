@@ -14,4 +14,5 @@ pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod sockets;
 pub mod watch;

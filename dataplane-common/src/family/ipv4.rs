@@ -8,7 +8,7 @@ use crate::flow::Hook;
 use crate::headers::{Headers, Layout, Parsed, Part, Protocol};
 use crate::packet::{Fault, Packet};
 use crate::reject::Quote;
-use crate::wire::{Addr4, Wire};
+use crate::wire::{Addr4, Addr6, Wire};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -175,6 +175,23 @@ impl Family for V4 {
     #[inline(always)]
     fn of_device(device: &Device) -> Addr4 {
         device.v4
+    }
+
+    #[inline(always)]
+    fn widen(addr: Addr4) -> Addr6 {
+        Addr6::mapped(addr)
+    }
+
+    #[inline(always)]
+    fn narrow(addr: Addr6) -> Addr4 {
+        let [_, _, _, word] = addr.memory();
+        Addr4::from_memory(word)
+    }
+
+    #[inline(always)]
+    fn is_loopback(addr: &Addr4) -> bool {
+        let [first, ..] = addr.memory().to_ne_bytes();
+        first == 127 || addr.memory() == 0
     }
 }
 

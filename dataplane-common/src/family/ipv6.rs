@@ -171,6 +171,22 @@ impl Family for V6 {
     fn of_device(device: &Device) -> Addr6 {
         device.v6
     }
+
+    #[inline(always)]
+    fn widen(addr: Addr6) -> Addr6 {
+        addr
+    }
+
+    #[inline(always)]
+    fn narrow(addr: Addr6) -> Addr6 {
+        addr
+    }
+
+    #[inline(always)]
+    fn is_loopback(addr: &Addr6) -> bool {
+        let [a, b, c, d] = addr.memory();
+        (a | b | c) == 0 && (d == 0 || d == 1_u32.to_be())
+    }
 }
 
 /// Where the address is that a hook writes.

@@ -6,16 +6,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use aya::util::KernelVersion;
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use super::RootArgs;
 use super::output::{line, table};
-use crate::kernel::is_bpf;
+use super::{CgroupArgs, RootArgs};
+use crate::kernel::{chooses_errors, is_bpf};
+use crate::sockets::{CgroupRoot, Diag};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     root: RootArgs,
+    #[command(flatten)]
+    cgroup: CgroupArgs,
 }
 
 enum Finding {
@@ -33,7 +35,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ("BTF", btf()),
         ("attachment", attachment()),
         ("BPF file system", bpffs(&args.root.bpf_root)),
-        ("cgroup v2", cgroup2()),
+        ("cgroup", cgroup(args.cgroup.cgroup_root.as_deref())),
+        ("sockets", sockets()),
         ("capabilities", capabilities()),
         ("forwarding", forwarding()),
     ];
@@ -108,14 +111,36 @@ fn bpffs(root: &Path) -> Finding {
     }
 }
 
-fn cgroup2() -> Finding {
-    let is_cgroup2 = |path: &&str| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
-    match ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-        .iter()
-        .find(|path| is_cgroup2(path))
-    {
-        Some(path) => Finding::Good((*path).to_owned()),
-        None => Finding::Note("not mounted: host clients are not served yet, so nothing is lost".to_owned()),
+fn cgroup(given: Option<&Path>) -> Finding {
+    match CgroupRoot::find(given) {
+        Ok(root) if root.is_doubtful() => Finding::Note(format!(
+            "{root}: right if the container is a node (kind); else mount the node's /sys/fs/cgroup into it, or its \
+             own processes alone reach Services"
+        )),
+        Ok(root) => Finding::Good(root.to_string()),
+        Err(error) => Finding::Bad(format!("{error}; --socket-lb=off goes without")),
+    }
+}
+
+/// What the node's own processes get where a Service cannot be reached, or its backend goes.
+fn sockets() -> Finding {
+    let mut lacking = Vec::new();
+    if !chooses_errors() {
+        lacking.push(
+            "connections refused fail with \"operation not permitted\": this kernel lets programs choose no errors \
+             (6.1)"
+                .to_owned(),
+        );
+    }
+    if let Err(error) = Diag::open().and_then(|mut diag| diag.can_destroy()) {
+        lacking.push(format!(
+            "{error}: connected UDP sockets of removed backends are left to their owners' time-outs"
+        ));
+    }
+    if lacking.is_empty() {
+        Finding::Good("errors are chosen, UDP sockets of removed backends are ended".to_owned())
+    } else {
+        Finding::Note(lacking.join("; "))
     }
 }
 

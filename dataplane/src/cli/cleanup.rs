@@ -4,7 +4,7 @@
 use super::RootArgs;
 use super::output::line;
 use crate::devices::SendRedirects;
-use crate::kernel::{Pins, Tables, detach};
+use crate::kernel::{Pins, Tables, detach, detach_sockets};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -15,6 +15,7 @@ pub(super) struct Args {
 /// Detaches first, so that no packet meets half of what there was. Services stop working here.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
+    let calls = detach_sockets(&pins)?;
     let mut detached = 0;
     if let Ok(tables) = Tables::open(&pins) {
         for (index, device) in tables.devices.iter().flatten() {
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     line(
         std::io::stdout(),
         &format!(
-            "detached from {detached} devices, nothing left at {}",
+            "detached from {detached} devices and {calls} socket calls, nothing left at {}",
             pins.root().display()
         ),
     );

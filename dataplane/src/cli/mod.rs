@@ -50,6 +50,15 @@ struct RootArgs {
     bpf_root: PathBuf,
 }
 
+/// Which cgroup is the node's.
+#[derive(Clone, Debug, clap::Args)]
+struct CgroupArgs {
+    /// The cgroup2 folder that all of the node's processes are below [default: the highest in sight; `shunt check`
+    /// tells]
+    #[arg(long, value_name = "DIR", env = "SHUNT_CGROUP_ROOT")]
+    cgroup_root: Option<PathBuf>,
+}
+
 impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {

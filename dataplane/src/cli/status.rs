@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::RootArgs;
 use super::output::{Format, json, line, table};
-use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables};
-use dataplane_common::{BackendState, DeviceKind, MAP_ABI};
+use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables, sockets_cgroup};
+use dataplane_common::{BackendState, Config, DeviceKind, MAP_ABI};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +22,7 @@ struct Status {
     root: String,
     map_abi: u32,
     devices: Vec<DeviceStatus>,
+    sockets: Option<SocketsStatus>,
     entries: Entries,
     outcomes: Vec<OutcomeCount>,
 }
@@ -32,6 +33,15 @@ struct DeviceStatus {
     index: u32,
     kind: &'static str,
     attached: bool,
+}
+
+/// Present if socket calls are met.
+#[derive(Debug, Serialize)]
+struct SocketsStatus {
+    /// Inode of the cgroup's folder.
+    cgroup: u64,
+    /// Pods' TCP sockets too.
+    pods: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +61,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         root: pins.root().display().to_string(),
         map_abi: MAP_ABI,
         devices: devices(&pins, &tables),
+        sockets: sockets(&pins, &tables),
         entries: entries(&tables),
         outcomes: Counters(&tables)
             .outcomes()
@@ -83,6 +94,14 @@ fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
         .collect();
     devices.sort_by_key(|device| device.index);
     devices
+}
+
+fn sockets(pins: &Pins, tables: &Tables) -> Option<SocketsStatus> {
+    let config = tables.config.get(&0, 0).unwrap_or_default();
+    Some(SocketsStatus {
+        cgroup: sockets_cgroup(pins)?,
+        pods: config.flags & Config::POD_SOCKETS != 0,
+    })
 }
 
 fn entries(tables: &Tables) -> Entries {
@@ -133,9 +152,22 @@ fn text(status: &Status) -> String {
             ]
         })
         .collect();
+    let sockets = match &status.sockets {
+        Some(sockets) => format!(
+            "socket calls are met of {}, below the cgroup with inode {}",
+            if sockets.pods {
+                "the node and its pods"
+            } else {
+                "the node"
+            },
+            sockets.cgroup
+        ),
+        None => "socket calls are not met: the node's own processes reach no Service".to_owned(),
+    };
     format!(
         "pinned at {} (map layout {})\n\
-         {} Service ports, {} frontends at {} addresses, {} backends in {} sets, {} flow entries\n\n{}\n\n{}",
+         {} Service ports, {} frontends at {} addresses, {} backends in {} sets, {} flow entries\n\
+         {sockets}\n\n{}\n\n{}",
         status.root,
         status.map_abi,
         entries.services,

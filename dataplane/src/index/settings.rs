@@ -82,17 +82,25 @@ impl Settings {
             serves_node_ports: !addr.is_loopback()
                 && self.node_ports.include(*addr, primary.contains(&Some(*addr))),
         };
-        let networks = Family::ALL.map(|family| (family, self.networks(family, node, &service_ranges)));
+        let networks = Family::ALL
+            .into_iter()
+            .zip(primary)
+            .map(|(family, own)| (family, self.networks(family, node, own, &service_ranges)));
         Surroundings {
             addresses: addresses.keys().map(|addr| (*addr, own(addr))).collect(),
             networks: networks
-                .into_iter()
                 .filter(|(_, networks)| *networks != Networks::default())
                 .collect(),
         }
     }
 
-    fn networks(&self, family: Family, node: &Node, service_ranges: &[IpNet]) -> Networks {
+    fn networks(
+        &self,
+        family: Family,
+        node: &Node,
+        own: Option<IpAddr>,
+        service_ranges: &[IpNet],
+    ) -> Networks {
         let of_family = |range: &&IpNet| Family::of(range.addr()) == family;
         let within = |ranges: &[IpNet]| ranges.iter().find(of_family).copied();
         let detect = match &self.pods {
@@ -106,6 +114,7 @@ impl Settings {
             detect,
             // Beyond these, packets to addresses that no Service has are routed as ever.
             services: services.take(SERVICE_RANGES).copied().collect(),
+            node: own,
         }
     }
 }
@@ -244,7 +253,7 @@ mod tests {
                 pods,
                 ..Settings::default()
             };
-            Family::ALL.map(|family| settings.networks(family, &node, &[]).detect)
+            Family::ALL.map(|family| settings.networks(family, &node, None, &[]).detect)
         };
         assert_eq!(detect(Pods::ByDevice), [Detect::Device, Detect::Device]);
         assert_eq!(detect(Pods::Nobody), [Detect::Nobody, Detect::Nobody]);

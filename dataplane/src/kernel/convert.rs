@@ -89,6 +89,7 @@ pub fn to_networks<F: HostFamily>(networks: &Networks) -> common::Networks<F> {
     let mut raw = common::Networks {
         detect: detect as u32,
         pods: pods.unwrap_or_default(),
+        node: networks.node.and_then(F::from_ip).unwrap_or_default(),
         ..common::Networks::default()
     };
     let ranges = networks.services.iter().filter_map(to_prefix);
@@ -107,6 +108,7 @@ pub fn from_networks<F: HostFamily>(raw: &common::Networks<F>) -> Networks {
     Networks {
         detect,
         services: raw.services.iter().filter_map(from_prefix).collect(),
+        node: (raw.node != F::Addr::default()).then(|| F::to_ip(raw.node)),
     }
 }
 
@@ -235,6 +237,7 @@ mod tests {
         let networks = Networks {
             detect: Detect::Range("fd00:10:244::/48".parse().unwrap()),
             services: vec!["fd00:10:96::/112".parse().unwrap(), "fd01::/64".parse().unwrap()],
+            node: Some("fd00:172:18::2".parse().unwrap()),
         };
         assert_eq!(from_networks(&to_networks::<common::V6>(&networks)), networks);
         let none = from_networks(&common::Networks::<common::V4>::default());

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use dataplane_common::{Hook, Outcome, ServiceTraffic};
+use dataplane_common::{Call, Hook, Outcome, ServiceTraffic};
 use serde::Serialize;
 
 use super::tables::Tables;
 
-/// How often a packet's way through a hook ended so.
+/// How often a packet's way through a hook, or a socket call, ended so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutcomeCount {
+    /// A hook, or the name of a call.
     pub hook: &'static str,
     pub outcome: &'static str,
     pub packets: u64,
@@ -30,19 +31,25 @@ pub struct Traffic {
 pub struct Counters<'a>(pub &'a Tables);
 
 impl Counters<'_> {
-    /// Every outcome of both hooks, zeros too.
+    /// Every outcome of both hooks and all calls, zeros too.
     pub fn outcomes(&self) -> Vec<OutcomeCount> {
-        Hook::ALL
-            .iter()
-            .flat_map(|hook| Outcome::ALL.iter().map(|outcome| self.outcome(*hook, *outcome)))
+        let hooks = Hook::ALL.iter().map(|hook| (*hook as u32, hook.as_str()));
+        let calls = Call::ALL.iter().map(|call| (*call as u32, call.as_str()));
+        hooks
+            .chain(calls)
+            .flat_map(|row| {
+                Outcome::ALL
+                    .iter()
+                    .map(move |outcome| self.outcome(row, *outcome))
+            })
             .collect()
     }
 
-    fn outcome(&self, hook: Hook, outcome: Outcome) -> OutcomeCount {
-        let index = hook as u32 * Outcome::COUNT + outcome as u32;
+    fn outcome(&self, (row, hook): (u32, &'static str), outcome: Outcome) -> OutcomeCount {
+        let index = row * Outcome::COUNT + outcome as u32;
         let packets = self.0.outcomes.get(&index, 0).map_or(0, |cpus| cpus.iter().sum());
         OutcomeCount {
-            hook: hook.as_str(),
+            hook,
             outcome: outcome.as_str(),
             packets,
         }

@@ -61,6 +61,11 @@ impl Pins {
         self.links().join(format!("{ifindex}-{}", hook.as_str()))
     }
 
+    /// The link of a socket call.
+    pub fn socket_link(&self, call: &str) -> PathBuf {
+        self.links().join(call)
+    }
+
     /// Makes the folders, on a BPF file system: where there is none, one is mounted at the root
     /// (or, for the usual root below /sys/fs/bpf, there).
     pub fn prepare(&self) -> Result<(), PinsError> {

@@ -19,6 +19,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
 use super::pins::{Pins, PinsError};
+use super::sockets::chooses_errors;
 use super::syscall::detach_link;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
@@ -91,7 +92,7 @@ pub enum LoadError {
         name: &'static str,
         source: ProgramError,
     },
-    #[error("the object has no TC program {name}")]
+    #[error("the object has no program {name}")]
     Missing { name: &'static str },
 }
 
@@ -131,9 +132,12 @@ impl Programs {
             return Err(LoadError::NoObject);
         }
         pins.prepare()?;
+        let can_choose_error = u8::from(chooses_errors());
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.maps())
+            .map_pin_path("peers", pins.map("peers"))
+            .override_global("CAN_CHOOSE_ERROR", &can_choose_error, true)
             .map_max_entries("sets", sizes.sets())
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);
@@ -183,6 +187,14 @@ impl Programs {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
             Err(source) => Err(LoadError::Program { name, source }),
         }
+    }
+
+    pub(super) fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    pub(super) fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// One of the loaded programs, for tests that run it.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::mpsc::SyncSender;
 
 use aya::Pod;
 use aya::maps::lpm_trie::Key;
@@ -28,11 +29,25 @@ use crate::plan::{
 pub struct KernelMaps {
     tables: Tables,
     sizes: Sizes,
+    backend_gone: Option<SyncSender<()>>,
 }
 
 impl KernelMaps {
     pub fn new(tables: Tables, sizes: Sizes) -> Self {
-        Self { tables, sizes }
+        Self {
+            tables,
+            sizes,
+            backend_gone: None,
+        }
+    }
+
+    /// Has somebody told when a backend was removed; not for each one, while the last news waits.
+    #[must_use]
+    pub fn telling(self, backend_gone: SyncSender<()>) -> Self {
+        Self {
+            backend_gone: Some(backend_gone),
+            ..self
+        }
     }
 }
 
@@ -62,6 +77,16 @@ impl Maps for KernelMaps {
     }
 
     fn apply(&mut self, op: &Op) -> Result<(), MapsError> {
+        self.write(op)?;
+        if let (Op::DeleteBackend { .. }, Some(somebody)) = (op, &self.backend_gone) {
+            let _ = somebody.try_send(());
+        }
+        Ok(())
+    }
+}
+
+impl KernelMaps {
+    fn write(&mut self, op: &Op) -> Result<(), MapsError> {
         let tables = &mut self.tables;
         let family = match op {
             Op::PutService { id, name } => {
@@ -81,9 +106,7 @@ impl Maps for KernelMaps {
             Family::V6 => tables.v6.apply(op, &self.sizes),
         }
     }
-}
 
-impl KernelMaps {
     fn load_services(&self, state: &mut KernelState) -> Result<(), MapsError> {
         for entry in self.tables.services.iter() {
             let (id, name) = entry.map_err(|error| system("services", "read", error))?;

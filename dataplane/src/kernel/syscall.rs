@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bpf() commands that aya 0.14 does not have: reading many slots at once, detaching a link now.
+//! The bpf() commands that aya 0.14 does not have: reading many slots at once, detaching a link now, and
+//! asking a link of a cgroup for it and giving it another program.
 
 use std::ffi::CString;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -14,8 +15,11 @@ use nix::libc;
 
 /// Of `enum bpf_cmd` (linux/bpf.h).
 const OBJ_GET: libc::c_long = 7;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 /// For arrays since Linux 5.6.
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+/// Since Linux 5.7, as links to cgroups.
+const LINK_UPDATE: libc::c_long = 29;
 /// Since Linux 5.9; for TCX links since these exist (6.6).
 const LINK_DETACH: libc::c_long = 34;
 /// Slots per call.
@@ -87,10 +91,8 @@ struct PathAttr {
     flags: u32,
 }
 
-/// Takes a pinned link's program off its device before this returns; the pin stays.
-///
-/// Removing the pin alone would do so too, but some time later, when the kernel gets to it.
-pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+/// Opens a pinned link.
+fn open_link(pin: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(pin.as_os_str().as_bytes())?;
     let get = PathAttr {
         path: path.as_ptr() as u64,
@@ -104,11 +106,93 @@ pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
         .filter(|fd| *fd >= 0)
         .ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel has just made this descriptor for us.
-    let link = unsafe { OwnedFd::from_raw_fd(fd) };
-    let detach = link.as_raw_fd();
-    // SAFETY: the attribute of this command is the link's descriptor alone.
-    match unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const detach, size_of::<i32>()) } {
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn succeeded(result: libc::c_long) -> io::Result<()> {
+    match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Takes a pinned link's program off its device or cgroup before this returns; the pin stays.
+///
+/// Removing the pin alone would do so too, but some time later, when the kernel gets to it.
+pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+    let link = open_link(pin)?;
+    let detach = link.as_raw_fd();
+    // SAFETY: the attribute of this command is the link's descriptor alone.
+    succeeded(unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const detach, size_of::<i32>()) })
+}
+
+/// The members of `union bpf_attr` for `BPF_LINK_UPDATE`.
+#[repr(C)]
+struct UpdateAttr {
+    link: i32,
+    program: i32,
+    flags: u32,
+    old_program: u32,
+}
+
+/// Puts another program in the place of a pinned link's, atomically.
+pub(super) fn update_link(pin: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+    let link = open_link(pin)?;
+    let update = UpdateAttr {
+        link: link.as_raw_fd(),
+        program: program.as_raw_fd(),
+        flags: 0,
+        old_program: 0,
+    };
+    // SAFETY: `update` is a valid `bpf_attr` for this command; both descriptors are open.
+    succeeded(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            LINK_UPDATE,
+            &raw const update,
+            size_of::<UpdateAttr>(),
+        )
+    })
+}
+
+/// The members of `union bpf_attr` for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttr {
+    fd: i32,
+    length: u32,
+    info: u64,
+}
+
+/// The first members of `struct bpf_link_info`, for a link to a cgroup.
+#[repr(C)]
+#[derive(Default)]
+struct CgroupLinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    pad: u32,
+    cgroup: u64,
+    attach_type: u32,
+    end: u32,
+}
+
+/// The id of the cgroup that a pinned link is on: the inode of its folder. 0 when the cgroup is gone.
+pub(super) fn link_cgroup(pin: &Path) -> io::Result<u64> {
+    let link = open_link(pin)?;
+    let mut info = CgroupLinkInfo::default();
+    let ask = InfoAttr {
+        fd: link.as_raw_fd(),
+        length: size_of::<CgroupLinkInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: `ask` is a valid `bpf_attr` for this command, and the kernel writes at most `length` bytes.
+    succeeded(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            OBJ_GET_INFO_BY_FD,
+            &raw const ask,
+            size_of::<InfoAttr>(),
+        )
+    })?;
+    Ok(info.cgroup)
 }

@@ -9,8 +9,8 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use dataplane_common::{
     AddressFlags, Affinity, AffinityKey, Backend, Config, Device, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, FrontendKey, FrontendValue, Networks, RangeKey, ServiceName, ServiceTraffic, SetChunk,
-    SetKey, V4, V6,
+    FragmentValue, FrontendKey, FrontendValue, Networks, Peer, RangeKey, ServiceName, ServiceTraffic,
+    SetChunk, SetKey, V4, V6,
 };
 
 use super::family::HostFamily;
@@ -44,6 +44,8 @@ pub struct Tables {
     pub config: Array<MapData, Config>,
     pub outcomes: PerCpuArray<MapData, u64>,
     pub traffic: PerCpuArray<MapData, ServiceTraffic>,
+    /// By socket cookie: UDP sockets that were connected to a backend.
+    pub connected: HashMap<MapData, u64, Peer>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ impl Tables {
             config: open(pins, "config")?,
             outcomes: open(pins, "outcomes")?,
             traffic: open(pins, "traffic")?,
+            connected: open(pins, "connected")?,
         })
     }
 }

@@ -26,12 +26,14 @@ pub struct OwnAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceCidr(pub Vec<IpNet>);
 
-/// The cluster's address ranges, of one family.
+/// The cluster's address ranges and the node's place among them, of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
     pub detect: Detect,
     /// Where ClusterIPs come from; at most as many as the kernel's table holds.
     pub services: Vec<IpNet>,
+    /// The node's own address, which connections of its processes are taken to come from.
+    pub node: Option<IpAddr>,
 }
 
 /// How a client is told to be one of this node's pods.
@@ -62,6 +64,10 @@ impl fmt::Display for Networks {
         match &self.services[..] {
             [] => f.write_str(" no known range"),
             ranges => ranges.iter().try_for_each(|range| write!(f, " {range}")),
+        }?;
+        match self.node {
+            Some(addr) => write!(f, ", node at {addr}"),
+            None => Ok(()),
         }
     }
 }

@@ -155,7 +155,12 @@ fn networks() -> impl Strategy<Value = BTreeMap<Family, Networks>> {
     let of_family = |family| {
         let detect = prop::sample::select(&[Detect::Nobody, Detect::Device][..]);
         let services = vec(Just(IpNet::from(Family::unspecified(family))), 0..2);
-        (detect, services).prop_map(|(detect, services)| Networks { detect, services })
+        let node = prop::option::of(Just(Family::unspecified(family)));
+        (detect, services, node).prop_map(|(detect, services, node)| Networks {
+            detect,
+            services,
+            node,
+        })
     };
     (of_family(Family::V4), of_family(Family::V6)).prop_map(|(v4, v6)| {
         let both = BTreeMap::from([(Family::V4, v4), (Family::V6, v6)]);

@@ -53,6 +53,8 @@ impl Node {
             bpf_root.display().to_string(),
             "--admin".to_owned(),
             ADMIN.to_string(),
+            "--cgroup-root".to_owned(),
+            self.cgroup().display().to_string(),
         ];
         arguments.extend(options.extra.iter().cloned());
         let log = self

@@ -12,6 +12,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::cgroup;
 use crate::error::{Doing, Result};
 use crate::folder::LabFolder;
 use crate::wait;
@@ -26,6 +27,9 @@ pub fn remove(folder: &LabFolder) -> Result<()> {
         unmount(&entry.path());
     }
     unmount(&folder.bpf());
+    if let Ok(cgroup) = cgroup::of_lab(&folder.id()) {
+        cgroup::remove(&cgroup)?;
+    }
     match fs::remove_dir_all(folder.root()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).doing(|| format!("removing {}", folder.root().display()))

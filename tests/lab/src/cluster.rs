@@ -124,7 +124,12 @@ impl Lab {
 
     /// Starts an agent on every node and waits until all are ready.
     pub fn start_agents(&self) -> Result<()> {
-        self.start_agents_on(&self.nodes, &AgentOptions::default())
+        self.start_agents_with(&AgentOptions::default())
+    }
+
+    /// The same with options.
+    pub fn start_agents_with(&self, options: &AgentOptions) -> Result<()> {
+        self.start_agents_on(&self.nodes, options)
     }
 
     /// Starts agents on some nodes, with more options, and waits until all are ready.

@@ -20,7 +20,9 @@
 pub mod addresses;
 pub mod agent;
 pub mod binaries;
+pub mod caller;
 pub mod capture;
+pub mod cgroup;
 pub mod clean;
 pub mod demo;
 pub mod error;

@@ -31,11 +31,13 @@ enum Verb {
     /// A program of a pod.
     #[command(subcommand, hide = true)]
     Pod(Program),
-    /// Runs a command in a namespace.
+    /// Runs a command in a namespace and a cgroup.
     #[command(hide = true)]
     Exec {
         #[arg(long)]
         netns: PathBuf,
+        #[arg(long)]
+        cgroup: PathBuf,
         #[arg(long, requires = "nsswitch")]
         resolv_conf: Option<PathBuf>,
         #[arg(long)]
@@ -74,10 +76,14 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Pod(program) => programs::run(program),
         Verb::Exec {
             netns,
+            cgroup,
             resolv_conf,
             nsswitch,
             command,
-        } => process::exec(&netns, resolv_conf.as_deref().zip(nsswitch.as_deref()), &command),
+        } => {
+            let resolver = resolv_conf.as_deref().zip(nsswitch.as_deref());
+            process::exec(&netns, &cgroup, resolver, &command)
+        }
         Verb::Reap { lab } => reaper::watch(&find(&lab)?),
     }
 }

@@ -2,14 +2,18 @@
 //! A node: a namespace with an uplink, a pod subnet, pods, and an agent.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::addresses::{self, Ips};
 use crate::binaries::Binaries;
+use crate::cgroup;
 use crate::clean;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::folder::LabFolder;
 use crate::netns::Netns;
 use crate::pod::Pod;
@@ -26,6 +30,7 @@ pub struct Node {
 struct Inner {
     number: u8,
     netns: Netns,
+    cgroup: PathBuf,
     wiring: Wiring,
     folder: LabFolder,
     binaries: Binaries,
@@ -50,6 +55,8 @@ impl Node {
         netns.sysctl(&forwarding())?;
         netns.configure(async |network| network.up("lo").await)?;
         wiring.prepare(&netns, addresses::gateway(number))?;
+        let cgroup = cgroup::of_lab(&folder.id())?.join(netns.name());
+        cgroup::create(&cgroup.join("pods"))?;
         let pods = Mutex::new(Pods {
             last: 1,
             ..Pods::default()
@@ -59,6 +66,7 @@ impl Node {
             inner: Arc::new(Inner {
                 number,
                 netns,
+                cgroup,
                 wiring,
                 folder,
                 binaries,
@@ -91,6 +99,12 @@ impl Node {
     #[must_use]
     pub fn bpf_root(&self) -> PathBuf {
         self.inner.folder.bpf().join(self.name())
+    }
+
+    /// The cgroup that all of the node's processes are in or below.
+    #[must_use]
+    pub fn cgroup(&self) -> &Path {
+        &self.inner.cgroup
     }
 
     /// Starts a pod: a namespace, wired and addressed, that runs nothing yet.
@@ -138,7 +152,7 @@ impl Node {
     }
 
     /// Answers, from the node itself, at one address: TCP lines and UDP datagrams, until the handle goes.
-    pub fn serve_echo(&self, at: SocketAddr) -> Result<Process> {
+    pub fn serve_echo_at(&self, at: SocketAddr) -> Result<Process> {
         let name = format!("echo-{}-{}", self.name(), if at.is_ipv4() { "v4" } else { "v6" });
         let words = [
             "pod",
@@ -158,15 +172,48 @@ impl Node {
         Ok(process)
     }
 
+    /// Has the node's processes resolve names at this server.
+    pub fn use_dns(&self, server: IpAddr) -> Result<()> {
+        let text = format!("nameserver {server}\noptions timeout:2 attempts:3\n");
+        fs::write(self.resolv_conf(), text).doing(|| format!("writing resolv.conf of {}", self.name()))
+    }
+
+    fn resolv_conf(&self) -> PathBuf {
+        self.inner.folder.resolv_conf(self.name())
+    }
+
+    /// Starts a program of the lab's own binary as a process of the node, ready to serve on return.
+    pub fn spawn(&self, program: &str, arguments: &[String]) -> Result<Process> {
+        static STARTED: AtomicU32 = AtomicU32::new(1);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let mut command = vec!["pod".to_owned(), program.to_owned()];
+        command.extend_from_slice(arguments);
+        let log = self
+            .inner
+            .folder
+            .logs()
+            .join(format!("{}-{program}-{number}.log", self.name()));
+        let name = format!("{program} on {}", self.name());
+        let place = self.place();
+        let mut process = place.start(&name, &log, &place.lab_binary, command)?;
+        process.wait_ready()?;
+        Ok(process)
+    }
+
+    /// Runs a program of this machine as a process of the node, to its end.
+    pub fn run(&self, program: &Path, arguments: &[&str]) -> Result<Output> {
+        self.place()
+            .command(program, arguments)
+            .output()
+            .doing(|| format!("running {} on {}", program.display(), self.name()))
+    }
+
     pub(crate) fn place(&self) -> Place {
-        let (lab_binary, netns) = (
-            self.inner.binaries.lab.clone(),
-            self.inner.netns.path().to_owned(),
-        );
         Place {
-            lab_binary,
-            netns,
-            resolver: None,
+            lab_binary: self.inner.binaries.lab.clone(),
+            netns: self.inner.netns.path().to_owned(),
+            cgroup: self.inner.cgroup.clone(),
+            resolver: Some((self.resolv_conf(), self.inner.folder.nsswitch())),
         }
     }
 

@@ -48,6 +48,7 @@ impl Pod {
         let place = Place {
             lab_binary: binaries.lab.clone(),
             netns: netns.path().to_owned(),
+            cgroup: node.cgroup().join("pods"),
             resolver: Some((resolv_conf.clone(), folder.nsswitch())),
         };
         let (name, logs) = (name.to_owned(), folder.logs());
@@ -143,10 +144,7 @@ impl Pod {
         command.extend_from_slice(arguments);
         let log = self.inner.logs.join(format!("{}-{program}.log", self.name()));
         let name = format!("{program} in {}", self.name());
-        let mut place = self.inner.place.clone();
-        if !self.inner.resolv_conf.exists() {
-            place.resolver = None;
-        }
+        let place = self.place();
         let mut process = place.start(&name, &log, &place.lab_binary, command)?;
         process.wait_ready()?;
         Ok(process)
@@ -161,6 +159,10 @@ impl Pod {
     /// Ends the pod with all that is in it.
     pub fn delete(&self) -> Result<()> {
         self.inner.node.remove_pod(self)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.place
     }
 
     pub(crate) fn stop_all(&self) {

@@ -13,6 +13,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::cgroup;
 use crate::error::{Doing, Error, Result};
 use crate::wait;
 
@@ -21,7 +22,8 @@ use crate::wait;
 pub struct Place {
     pub lab_binary: PathBuf,
     pub netns: PathBuf,
-    /// `resolv.conf` and `nsswitch.conf` to see instead of the machine's own.
+    pub cgroup: PathBuf,
+    /// `resolv.conf` and `nsswitch.conf` to see instead of the machine's own, once there is the first.
     pub resolver: Option<(PathBuf, PathBuf)>,
 }
 
@@ -45,7 +47,10 @@ impl Place {
     ) -> Command {
         let mut command = Command::new(&self.lab_binary);
         command.arg("exec").arg("--netns").arg(&self.netns);
-        if let Some((resolv_conf, nsswitch)) = &self.resolver {
+        command.arg("--cgroup").arg(&self.cgroup);
+        if let Some((resolv_conf, nsswitch)) = &self.resolver
+            && resolv_conf.exists()
+        {
             command
                 .arg("--resolv-conf")
                 .arg(resolv_conf)
@@ -173,8 +178,9 @@ impl Drop for Process {
     }
 }
 
-/// Becomes `command` inside a namespace: the `exec` verb of the lab's binary.
-pub fn exec(netns: &Path, resolver: Option<(&Path, &Path)>, command: &[String]) -> Result<()> {
+/// Becomes `command` inside a namespace and a cgroup: the `exec` verb of the lab's binary.
+pub fn exec(netns: &Path, cgroup: &Path, resolver: Option<(&Path, &Path)>, command: &[String]) -> Result<()> {
+    cgroup::join(cgroup)?;
     let doing = || format!("entering {}", netns.display());
     let file = File::open(netns).doing(doing)?;
     setns(&file, CloneFlags::CLONE_NEWNET).doing(doing)?;

@@ -3,6 +3,7 @@
 //! traffic, and ends at SIGTERM.
 
 pub mod bulk;
+pub mod calls;
 pub mod dns;
 pub mod echo;
 pub mod httpd;
@@ -31,6 +32,8 @@ pub enum Program {
     Bulk(bulk::Options),
     /// Client of `bulk`.
     Transfer(bulk::Transfer),
+    /// Makes socket calls as told on standard input.
+    Calls,
 }
 
 /// Runs a program until SIGTERM.
@@ -47,6 +50,7 @@ pub fn run(program: Program) -> Result<()> {
             Program::Load(options) => load::ask_on(options).await,
             Program::Bulk(options) => bulk::serve(options).await,
             Program::Transfer(options) => bulk::transfer(options).await,
+            Program::Calls => calls::obey(),
         }
     })
 }

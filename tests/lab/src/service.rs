@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::addresses::{self, Family, Ips};
 use crate::error::Result;
 use crate::manifests::Manifests;
+use crate::node::Node;
 use crate::pod::Pod;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,7 @@ pub struct ServiceSpec {
     vip: Ips,
     ports: Vec<Port>,
     selector: BTreeMap<String, String>,
+    internal_local: bool,
 }
 
 impl ServiceSpec {
@@ -69,6 +71,7 @@ impl ServiceSpec {
             vip,
             ports: Vec::new(),
             selector: BTreeMap::new(),
+            internal_local: false,
         }
     }
 
@@ -112,6 +115,15 @@ impl ServiceSpec {
             .port(Protocol::Udp, port, target)
     }
 
+    /// `internalTrafficPolicy: Local`.
+    #[must_use]
+    pub fn internal_local(self) -> Self {
+        Self {
+            internal_local: true,
+            ..self
+        }
+    }
+
     #[must_use]
     pub fn selector(mut self, key: &str, value: &str) -> Self {
         self.selector.insert(key.to_owned(), value.to_owned());
@@ -136,6 +148,7 @@ impl ServiceSpec {
                 ip_families: Some(vec!["IPv4".to_owned(), "IPv6".to_owned()]),
                 ip_family_policy: Some("RequireDualStack".to_owned()),
                 ports: Some(ports.collect()),
+                internal_traffic_policy: self.internal_local.then(|| "Local".to_owned()),
                 selector: (!self.selector.is_empty()).then(|| self.selector.clone()),
                 ..core::ServiceSpec::default()
             }),
@@ -198,6 +211,19 @@ impl Endpoint {
             pod: pod_name,
             node,
             ips: pod.ips(),
+            ready: true,
+            serving: true,
+            terminating: false,
+        }
+    }
+
+    /// A process of the node itself (`hostNetwork`), ready.
+    #[must_use]
+    pub fn on_node(node: &Node) -> Self {
+        Self {
+            pod: node.name().to_owned(),
+            node: node.name().to_owned(),
+            ips: node.ips(),
             ready: true,
             serving: true,
             terminating: false,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Doing, Error, Result};
 use crate::http;
+use crate::node::Node;
 use crate::pod::Pod;
 use crate::process::Process;
 use crate::programs::bulk::{Receipt, Way};
@@ -79,15 +80,35 @@ impl Pod {
     pub fn load(&self, server: &str, options: &[&str]) -> Result<Load> {
         let mut all = arguments(&[("--server", server)]);
         all.extend(options.iter().map(|&option| option.to_owned()));
-        let process = self.spawn("load", &all)?;
-        let log = process.log_file().to_owned();
-        let mut load = Load { process, log };
-        load.wait_for(1)?;
-        Ok(load)
+        Load::start(self.spawn("load", &all)?)
+    }
+}
+
+impl Node {
+    /// The same from the node itself.
+    pub fn load(&self, server: &str, options: &[&str]) -> Result<Load> {
+        let mut all = arguments(&[("--server", server)]);
+        all.extend(options.iter().map(|&option| option.to_owned()));
+        Load::start(self.spawn("load", &all)?)
+    }
+
+    /// Answers TCP lines and UDP datagrams on a port of the node, until the handle goes.
+    pub fn serve_echo(&self, port: u16) -> Result<Process> {
+        self.spawn(
+            "echo",
+            &arguments(&[("--name", self.name()), ("--port", &port.to_string())]),
+        )
     }
 }
 
 impl Load {
+    fn start(process: Process) -> Result<Self> {
+        let log = process.log_file().to_owned();
+        let mut load = Self { process, log };
+        load.wait_for(1)?;
+        Ok(load)
+    }
+
     /// What it has counted so far.
     pub fn counts(&self) -> Result<Counts> {
         last_line(&self.log).doing(|| "reading the counts of a client".to_owned())

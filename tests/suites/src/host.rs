@@ -9,8 +9,8 @@ use dataplane::kernel::convert::{to_backend, to_flags, to_frontend, to_key, to_n
 use dataplane::model::Protocol;
 use dataplane::plan::ServiceId;
 use dataplane_common as common;
-use dataplane_common::host::{HostPacket, HostTables};
-use dataplane_common::{Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6};
+use dataplane_common::host::{HostPacket, HostSocket, HostTables};
+use dataplane_common::{Call, Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6};
 use ipnet::IpNet;
 
 use crate::cases::Machine;
@@ -28,6 +28,24 @@ impl Host {
     pub fn refill(&mut self) {
         self.v4.answers.take();
         self.v6.answers.take();
+    }
+}
+
+impl Host {
+    /// What becomes of a socket's call. The kernel has no test run for these: there, the lab makes them.
+    pub fn call(&mut self, call: Call, socket: &mut HostSocket) -> Outcome {
+        match socket.remote.0.as_mapped() {
+            Some(_) => make::<V4>(&self.v4, call, socket),
+            None => make::<V6>(&self.v6, call, socket),
+        }
+    }
+}
+
+fn make<F: HostFamily>(tables: &HostTables<F>, call: Call, socket: &mut HostSocket) -> Outcome {
+    match call {
+        Call::Connect => common::connect::<F, _, _>(socket, tables),
+        Call::Send => common::send::<F, _, _>(socket, tables),
+        Call::Receive | Call::PeerName => common::show::<F, _>(socket),
     }
 }
 
@@ -136,6 +154,7 @@ pub fn config(world: &World) -> Config {
         (world.take_over, Config::TAKE_OVER),
         (world.masquerade_all, Config::MASQUERADE_ALL),
         (world.refuse_external, Config::REFUSE_EXTERNAL),
+        (world.pod_sockets, Config::POD_SOCKETS),
     ];
     let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
     let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));
@@ -143,6 +162,7 @@ pub fn config(world: &World) -> Config {
         flags,
         ports_first,
         ports_count,
+        netns: world.netns,
         ..Config::default()
     }
 }

@@ -103,6 +103,9 @@ pub struct World {
     pub take_over: bool,
     pub masquerade_all: bool,
     pub refuse_external: bool,
+    pub pod_sockets: bool,
+    /// The node's network namespace; 0 if socket calls are not met.
+    pub netns: u64,
     /// The first of the node's ports for rewriting, and how many there are; the usual ones if `None`.
     pub ports: Option<(u16, u16)>,
     /// Sockets of the node, at all its addresses.
@@ -237,6 +240,14 @@ impl World {
     pub fn own(mut self, addr: IpAddr, node_ports: bool) -> Self {
         let flags = self.state.addresses.entry(addr).or_default();
         (flags.node, flags.node_ports) = (true, node_ports);
+        self
+    }
+
+    /// Where connections of the node's own processes count as coming from.
+    #[must_use]
+    pub fn node_at(mut self, addr: IpAddr) -> Self {
+        let networks = self.state.networks.entry(Family::of(addr)).or_default();
+        networks.node = Some(addr);
         self
     }
 

@@ -19,6 +19,12 @@ mod bulk;
 mod collisions;
 #[path = "lab/endpoints.rs"]
 mod endpoints;
+#[path = "lab/host_changes.rs"]
+mod host_changes;
+#[path = "lab/host_clients.rs"]
+mod host_clients;
+#[path = "lab/host_scope.rs"]
+mod host_scope;
 #[path = "lab/links.rs"]
 mod links;
 #[path = "lab/path.rs"]

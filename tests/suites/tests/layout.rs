@@ -4,9 +4,9 @@
 use std::mem::size_of;
 
 use dataplane_common::{
-    AddressFlags, Affinity, AffinityKey, Backend, BackendState, Config, Detect, Device, FlowKey, FlowValue,
-    FragmentKey, FragmentValue, FrontendKey, FrontendKind, FrontendValue, MAP_ABI, Networks, Outcome,
-    RangeKey, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4, V6,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendState, Call, Config, Detect, Device, FlowKey,
+    FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendKind, FrontendValue, MAP_ABI, Networks,
+    Outcome, Peer, Peers, RangeKey, ServiceName, ServiceTraffic, SetChunk, SetKey, State, V4, V6,
 };
 
 /// Should this fail, a map has changed: raise `MAP_ABI`, then write down the new layout here.
@@ -41,6 +41,8 @@ fn a_changed_layout_is_another_version() {
         size_of::<RangeKey<V6>>(),
         size_of::<Networks<V4>>(),
         size_of::<Networks<V6>>(),
+        size_of::<Peers>(),
+        size_of::<Peer>(),
     ];
     let meanings = [
         State::REPLIED.0,
@@ -56,16 +58,19 @@ fn a_changed_layout_is_another_version() {
         Config::REFUSE_EXTERNAL,
         FrontendKind::ExternalIp as u32,
         Detect::Nobody as u32,
+        Config::POD_SOCKETS,
+        Call::PeerName as u32,
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
     let known = (
         2,
         [
-            16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 32, 16, 8, 20, 16, 28, 8,
-            20, 48, 168,
+            16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 32, 24, 8, 20, 16, 28, 8,
+            20, 52, 184, 356, 44,
         ],
-        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2],
-        "not_ip not_ours malformed own_address taken_over contested stale_removed translated new_flow resteered \
+        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 5],
+        "not_ip not_ours malformed own_address taken_over contested stale_removed other_namespace \
+         left_to_packets translated new_flow resteered \
          reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
          rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
          source_dropped unallocated_dropped stray_icmp fragment_dropped flow_table_full ports_exhausted sctp_port_change \

@@ -2,6 +2,7 @@
 //! `shunt agent`: everything put together.
 
 mod policy;
+mod sockets;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::policy::PolicyArgs;
+use self::sockets::SocketArgs;
 use super::RootArgs;
 use crate::admin::{Admin, serve};
 use crate::agent::{self, Reports};
@@ -26,6 +28,7 @@ use crate::index::Settings;
 use crate::index::door::Door;
 use crate::kernel::{KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables};
 use crate::metrics::Metrics;
+use crate::sockets::{OrphanMetrics, Orphans};
 use crate::watch::kube::{Pace, connect};
 use crate::watch::{self, Receiver, Sender, manifests};
 
@@ -56,6 +59,8 @@ pub(super) struct Args {
     take_over: bool,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    sockets: SocketArgs,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -97,13 +102,14 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
 
     let settings = args.policy.settings()?;
-    let programs = Programs::load(&pins, &args.sizes)?;
-    let take_over = if args.take_over { Config::TAKE_OVER } else { 0 };
-    configure(&mut Tables::open(&pins)?, args.policy.flags() | take_over)?;
+    let mut programs = Programs::load(&pins, &args.sizes)?;
+    configure(&mut Tables::open(&pins)?, &args)?;
+    args.sockets.serve(&mut programs, &pins)?;
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let device_metrics = DeviceMetrics::register(&mut registry);
+    let orphan_metrics = OrphanMetrics::register(&mut registry);
     let sweeper = Sweeper::default();
     registry.register_collector(Box::new(KernelCollector::new(
         Tables::open(&pins)?,
@@ -137,9 +143,20 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
         registry: Arc::new(registry),
         status: reports.status.subscribe(),
     };
-    let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes);
+    let (backend_gone, orphans) = Orphans::new();
+    let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes).telling(backend_gone);
+    let has_sockets = args.sockets.is_on();
+    let tables = Tables::open(&pins)?;
+    let once_ready = move || {
+        if has_sockets {
+            orphans.start(tables, orphan_metrics);
+        }
+        if let Err(error) = sweeper.start(&pins) {
+            tracing::warn!(%error, "expired flows are not swept");
+        }
+    };
     let agent = (events, maps, settings);
-    run_agent(agent, reports, args.admin, admin, (sweeper, pins)).await
+    run_agent(agent, reports, args.admin, admin, once_ready).await
 }
 
 /// Starts the source of events. What is to be told to the cluster can be told to the announcer returned.
@@ -170,7 +187,7 @@ async fn run_agent(
     reports: Reports,
     addr: SocketAddr,
     admin: Admin,
-    (sweeper, pins): (Sweeper, Pins),
+    once_ready: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<()> {
     let ready = reports.ready.clone();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -187,9 +204,7 @@ async fn run_agent(
         while !ready.pending().is_empty() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        if let Err(error) = sweeper.start(&pins) {
-            tracing::warn!(%error, "expired flows are not swept");
-        }
+        once_ready();
     });
     drop(agent.await);
     Ok(())
@@ -207,7 +222,7 @@ fn node_name(given: Option<String>) -> anyhow::Result<String> {
 }
 
 /// Writes the node's settings; what an earlier agent found and saved stays.
-fn configure(tables: &mut Tables, flags: u32) -> anyhow::Result<()> {
+fn configure(tables: &mut Tables, args: &Args) -> anyhow::Result<()> {
     let before = tables.config.get(&0, 0).unwrap_or_default();
     let redirects = SendRedirects::turn_off_for_all(before.send_redirects_all != 0);
     let ephemeral = ephemeral_ports();
@@ -221,12 +236,14 @@ fn configure(tables: &mut Tables, flags: u32) -> anyhow::Result<()> {
              put them in net.ipv4.ip_local_reserved_ports"
         );
     }
+    let take_over = if args.take_over { Config::TAKE_OVER } else { 0 };
     let config = Config {
-        flags,
+        flags: args.policy.flags() | args.sockets.flags() | take_over,
         ports_first,
         ports_count,
         send_redirects_all: u32::from(redirects),
         reserved: 0,
+        netns: args.sockets.netns()?,
     };
     tables
         .config

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use dataplane::index::door::{Door, name_of};
 use dataplane::index::{Change, Event, Index, Pods, Settings};
 use dataplane::model::{NodeAddress, NodeAddresses};
-use dataplane::plan::{Bound, Capacity, KernelState, Planner};
+use dataplane::plan::{Bound, Capacity, KernelState, Planner, Resync};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
@@ -212,9 +212,11 @@ impl Cluster {
         let mut planner = Planner::adopt(KernelState::default(), capacity());
         planner.set_surroundings(index.surroundings());
         let mut state = KernelState::default();
-        for op in planner.plan_everything(&wanted).ops {
-            state.apply(&op);
-        }
+        let mut resync = Resync::default();
+        let puts = resync.part(&mut planner, &wanted).ops;
+        puts.iter().for_each(|op| planner.applied(op));
+        let rest = resync.rest(&mut planner).ops;
+        puts.iter().chain(&rest).for_each(|op| state.apply(op));
         World {
             state,
             masquerade_all: self.masquerade_all,

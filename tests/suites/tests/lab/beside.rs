@@ -241,7 +241,7 @@ fn a_vip_that_the_node_has_itself_is_answered_by_the_node() {
                         .await
                 })
                 .unwrap();
-            let _cache = node.serve_echo(vip).unwrap();
+            let _cache = node.serve_echo_at(vip).unwrap();
             wait::until("the node to answer for the VIP", || {
                 let answers = [
                     client.talk().impatient().ask_tcp(vip, "x"),

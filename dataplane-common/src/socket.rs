@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! A process of the node calls a Service: the socket is given a backend before anything is routed.
+//!
+//! A node's own packets are routed before they meet a device's hooks, so a destination changed there
+//! would be too late. What a process names is changed at the call instead:
+//!
+//! ```text
+//! connect(VIP)            the socket gets the backend's address, and remembers the VIP
+//! sendto(VIP)             the datagram goes to the backend, each time the same while it lasts
+//! recvfrom, getpeername   the backend's address is shown as the VIP
+//! ```
+//!
+//! Which Service and which backend is chosen where packets are (`select.rs`). No packet is touched.
+//!
+//! These calls run in a process, which may be interrupted by packets of the same CPU, and
+//! preempted: nothing here uses a CPU's own memory ([`crate::Work`]).
+
+use crate::device::Config;
+use crate::family::Family;
+use crate::flow::{FlowKey, FlowValue, Hook};
+use crate::headers::Protocol;
+use crate::outcome::{Outcome, Verdict};
+use crate::peers::{Peer, Peers};
+use crate::select::{Scope, backend, frontend};
+use crate::service::AddressFlags;
+use crate::tables::Tables;
+use crate::wire::Port;
+
+/// What a process does with a socket's address. Numbered on from [`Hook`], for the counters.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Call {
+    /// `connect`: TCP, and UDP sockets that are to have one peer.
+    Connect = 2,
+    /// `sendto`, `sendmsg` and `sendmmsg` of UDP with an address.
+    Send = 3,
+    /// `recvfrom`, `recvmsg` and `recvmmsg` of UDP that ask for the address.
+    Receive = 4,
+    /// `getpeername`, and `accept`, which does the same.
+    PeerName = 5,
+}
+
+impl Call {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Send => "sendmsg",
+            Self::Receive => "recvmsg",
+            Self::PeerName => "getpeername",
+        }
+    }
+
+    /// All of them, in order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Send, Self::Receive, Self::PeerName];
+}
+
+/// A socket in one of these calls, as far as one family is concerned.
+pub trait Socket<F: Family> {
+    /// Its transport.
+    fn protocol(&self) -> Protocol;
+
+    /// The cookie of its network namespace (`SO_NETNS_COOKIE`).
+    fn namespace(&self) -> u64;
+
+    /// A number that no other socket has.
+    fn cookie(&self) -> u64;
+
+    /// The other side's address: to go to, or that a datagram came from.
+    fn remote(&self) -> (F::Addr, Port);
+
+    /// Puts another in its place, for this call.
+    fn set_remote(&mut self, addr: F::Addr, port: Port);
+
+    /// Whether it is connected (UDP: has one peer).
+    fn is_connected(&self) -> bool;
+
+    /// What it remembers.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the memory is the kernel's, not in this value"
+    )]
+    fn peers(&self) -> Option<&mut Peers>;
+
+    /// What it remembers, nothing at first; `None` if there is no memory for it.
+    #[expect(clippy::mut_from_ref, reason = "as above")]
+    fn peers_or_new(&self) -> Option<&mut Peers>;
+
+    /// Tells the agent that this UDP socket is being connected to a backend: should that go, nobody
+    /// but the agent can tell the process.
+    fn announce(&self, peer: &Peer);
+}
+
+/// How often a choice is made anew because its set or backend went between two reads: the agent may
+/// have replaced both, and the process may have been preempted meanwhile.
+const TRIES: u32 = 3;
+
+/// A socket is to be connected.
+#[inline(always)]
+pub fn connect<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+    match give(socket, tables) {
+        Ok(peer) => {
+            if socket.protocol() == Protocol::UDP {
+                socket.announce(&peer);
+            }
+            Outcome::NewFlow
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+/// A datagram is to be sent to an address: to the backend of the last one, if that still serves.
+#[inline(always)]
+pub fn send<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+    let (addr, port) = socket.remote();
+    let known = socket
+        .peers()
+        .and_then(|peers| peers.called(&F::widen(addr), port).copied());
+    let gone = match known {
+        Some(peer) if serves(tables, &peer) => {
+            socket.set_remote(F::narrow(peer.addr), peer.port);
+            return Outcome::Translated;
+        }
+        Some(_) => true,
+        None => false,
+    };
+    match give(socket, tables) {
+        Ok(_) if gone => Outcome::Resteered,
+        Ok(_) => Outcome::NewFlow,
+        Err(outcome) => outcome,
+    }
+}
+
+/// The other side's address is to be shown: a backend's as what the process had called it.
+#[inline(always)]
+pub fn show<F: Family, S: Socket<F>>(socket: &mut S) -> Outcome {
+    let (addr, port) = socket.remote();
+    let called = match socket.peers() {
+        Some(peers) => peers
+            .at(&F::widen(addr), port)
+            .map(|peer| (peer.called, peer.called_port)),
+        None => None,
+    };
+    match called {
+        Some((called, port)) => {
+            socket.set_remote(F::narrow(called), port);
+            Outcome::Translated
+        }
+        None => Outcome::NotOurs,
+    }
+}
+
+/// Gives a socket one of the backends of what it names, to remember.
+#[inline(always)]
+fn give<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Result<Peer, Outcome> {
+    let protocol = socket.protocol();
+    let client = client(socket, tables, protocol)?;
+    let (addr, port) = socket.remote();
+    // The source is not known yet: it will be an address of the node's. The cookie spreads a node's
+    // connections as a port would.
+    let node = tables
+        .networks()
+        .map(|networks| networks.node)
+        .unwrap_or_default();
+    let sport = Port::new(socket.cookie() as u16);
+    let key = FlowKey::new(Hook::Ingress, protocol, (node, sport), (addr, port));
+    let mut value = FlowValue::default();
+    match choose(tables, &key, client, &mut value) {
+        Ok(()) => {}
+        Err(Outcome::NotOurs) => {
+            // A connected socket for both families sends to an IPv4 peer by naming it (udpv6_sendmsg).
+            if !socket.is_connected()
+                && let Some(peers) = socket.peers()
+            {
+                peers.forget(&F::widen(addr), port);
+            }
+            return Err(Outcome::NotOurs);
+        }
+        Err(outcome) => return Err(outcome),
+    }
+    let peer = Peer::new::<F>((addr, port), &value);
+    socket.peers_or_new().ok_or(Outcome::NoMemory)?.put(&peer);
+    socket.set_remote(value.addr, value.port);
+    tables.count_flow(value.service);
+    Ok(peer)
+}
+
+/// Whose process it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Node,
+    Pod,
+}
+
+/// Who makes the call, if it is somebody whose calls are translated.
+#[inline(always)]
+fn client<F: Family, S: Socket<F>, T: Tables<F>>(
+    socket: &S,
+    tables: &T,
+    protocol: Protocol,
+) -> Result<Client, Outcome> {
+    let config = tables.config();
+    let of_node = socket.namespace() == config.netns;
+    if !of_node && (config.netns == 0 || config.flags & Config::POD_SOCKETS == 0) {
+        return Err(Outcome::OtherNamespace);
+    }
+    match protocol {
+        Protocol::TCP if of_node => Ok(Client::Node),
+        Protocol::TCP => Ok(Client::Pod),
+        Protocol::UDP if of_node => Ok(Client::Node),
+        // A pod's datagrams are better off on its device, where they follow changes of endpoints.
+        Protocol::UDP => Err(Outcome::LeftToPackets),
+        _ => Err(Outcome::NotOurs),
+    }
+}
+
+#[inline(always)]
+fn choose<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F>,
+    client: Client,
+    value: &mut FlowValue<F>,
+) -> Result<(), Outcome> {
+    let flags = match client {
+        // NodePorts are served there to the node itself, and to nobody else.
+        Client::Node if F::is_loopback(&key.dst) => AddressFlags::NODE.with(AddressFlags::NODE_PORTS),
+        Client::Node | Client::Pod => tables.address(&key.dst).unwrap_or_default(),
+    };
+    for _ in 0..TRIES {
+        let frontend = frontend(tables, key, flags)?;
+        // Both want the client's address, which will be the pod's and not the node's.
+        if client == Client::Pod && (frontend.has_ranges() || frontend.affinity_seconds != 0) {
+            return Err(Outcome::LeftToPackets);
+        }
+        match backend(tables, key, &frontend, Scope::Internal, value) {
+            Ok(_) => return Ok(()),
+            Err(Outcome::BackendMissing) => {}
+            Err(outcome) => return Err(outcome),
+        }
+    }
+    Err(Outcome::BackendMissing)
+}
+
+#[inline(always)]
+fn serves<F: Family, T: Tables<F>>(tables: &T, peer: &Peer) -> bool {
+    match tables.backend(peer.backend) {
+        Some(backend) => backend.serves(peer.service, &F::narrow(peer.addr), peer.port),
+        None => false,
+    }
+}
+
+const ENOMEM: i32 = 12;
+const ECONNREFUSED: i32 = 111;
+const EHOSTUNREACH: i32 = 113;
+
+impl Outcome {
+    /// The error (`errno`) that the call fails with, if it does: "connection refused" where a client
+    /// elsewhere would be answered "port unreachable", "no route to host" where its packets would
+    /// be dropped.
+    #[inline(always)]
+    pub fn errno(self) -> Option<i32> {
+        match (self.verdict(), self) {
+            (Verdict::Next, _) => None,
+            (Verdict::Answer, _) => Some(ECONNREFUSED),
+            (Verdict::Drop, Self::NoMemory) => Some(ENOMEM),
+            (Verdict::Drop, _) => Some(EHOSTUNREACH),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The flags about the node's own processes.
+
+use anyhow::Context as _;
+use dataplane_common::Config;
+
+use crate::cli::CgroupArgs;
+use crate::kernel::{Pins, Programs, detach_sockets};
+use crate::sockets::{CgroupRoot, SocketLb, netns_cookie};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SocketArgs {
+    /// Whose connections to Services are made at the socket
+    #[arg(long, value_enum, default_value_t)]
+    socket_lb: SocketLb,
+    #[command(flatten)]
+    cgroup: CgroupArgs,
+}
+
+impl SocketArgs {
+    pub(super) fn is_on(&self) -> bool {
+        self.socket_lb != SocketLb::Off
+    }
+
+    /// Bits of [`Config::flags`].
+    pub(super) fn flags(&self) -> u32 {
+        match self.socket_lb {
+            SocketLb::Pods => Config::POD_SOCKETS,
+            SocketLb::Host | SocketLb::Off => 0,
+        }
+    }
+
+    /// [`Config::netns`].
+    pub(super) fn netns(&self) -> anyhow::Result<u64> {
+        match self.is_on() {
+            true => netns_cookie().context(
+                "cannot tell this network namespace's sockets from others (SO_NETNS_COOKIE, Linux 5.14): \
+                 --socket-lb=off goes without",
+            ),
+            false => Ok(0),
+        }
+    }
+
+    /// Meets the socket calls of the node's processes, or meets them no more.
+    pub(super) fn serve(&self, programs: &mut Programs, pins: &Pins) -> anyhow::Result<()> {
+        if !self.is_on() {
+            detach_sockets(pins)?;
+            return Ok(());
+        }
+        let root = CgroupRoot::find(self.cgroup.cgroup_root.as_deref())
+            .context("the node's own processes cannot be served (--socket-lb=off goes without)")?;
+        if root.is_doubtful() {
+            tracing::info!(
+                cgroup = %root,
+                "should this container not be a node itself, mount the node's /sys/fs/cgroup into it"
+            );
+        }
+        programs.attach_sockets(&root.path)?;
+        tracing::info!(cgroup = %root, mode = ?self.socket_lb, "socket calls are met");
+        Ok(())
+    }
+}

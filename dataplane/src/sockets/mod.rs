@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The node's own processes: at which cgroup their socket calls are met, and what becomes of sockets whose
+//! backend is gone.
+//!
+//! `root` finds the cgroup, `diag` asks the kernel for sockets and ends them (NETLINK_SOCK_DIAG), `orphans`
+//! decides which.
+
+mod diag;
+mod orphans;
+mod root;
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use nix::libc;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+pub use diag::{Diag, DiagError};
+pub use orphans::{OrphanMetrics, Orphans};
+pub use root::{CgroupRoot, RootError};
+
+/// Whose sockets are translated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SocketLb {
+    /// Those of the node's own processes: its network namespace
+    #[default]
+    Host,
+    /// Those of pods too, for TCP; for service meshes and sandboxes that look at VIPs, this is wrong
+    Pods,
+    /// None: the node's own processes reach no Service
+    Off,
+}
+
+/// The number of this process's network namespace, as kernel programs see it (`SO_NETNS_COOKIE`, since Linux
+/// 5.14). It is nobody else's while the machine runs.
+pub fn netns_cookie() -> io::Result<u64> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes to `cookie`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(cookie),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

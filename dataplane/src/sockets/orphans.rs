@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Connected UDP sockets whose backend is gone are ended, so that their owners notice and connect anew.
+//!
+//! Such a socket's datagrams go to the gone backend for as long as it lives, and no kernel program sees its
+//! owner send. TCP is left alone: a connection to a backend that left its Service may go on.
+//!
+//! Per removal of backends (several within [`PAUSE`] count as one): a walk over the namespace's UDP sockets.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use aya::Pod;
+use dataplane_common::{Peer, V4, V6};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use tracing::{debug, warn};
+
+use super::diag::{Connected, Diag, DiagError};
+use crate::kernel::{FamilyTables, HostFamily, Tables};
+
+/// Between two looks: a rollout removes one backend after the other.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What became of sockets without a backend. Cheap to clone: all clones count into the same numbers.
+#[derive(Clone, Debug, Default)]
+pub struct OrphanMetrics {
+    pub destroyed: Counter,
+    pub failures: Counter,
+}
+
+impl OrphanMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let registry = registry.sub_registry_with_prefix("shunt_sockets");
+        registry.register(
+            "destroyed",
+            "Connected UDP sockets ended because their backend was removed",
+            metrics.destroyed.clone(),
+        );
+        registry.register(
+            "destroy_failures",
+            "Times that UDP sockets could not be listed or ended",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
+}
+
+/// Looks for such sockets, on a thread of its own.
+#[derive(Debug)]
+pub struct Orphans {
+    news: Receiver<()>,
+}
+
+impl Orphans {
+    /// The other end is to be told, by anything sent, when backends were removed. It holds one message:
+    /// when it is full, a look is to come already.
+    pub fn new() -> (SyncSender<()>, Self) {
+        let (sender, news) = sync_channel(1);
+        (sender, Self { news })
+    }
+
+    /// Starts the thread, which ends with the sender. It looks once at once: backends may have been removed
+    /// while no agent ran. So start it when the kernel is in step.
+    pub fn start(self, tables: Tables, metrics: OrphanMetrics) {
+        thread::spawn(move || {
+            loop {
+                match look(&tables, &metrics) {
+                    Ok(()) => {}
+                    Err(error @ DiagError::NoDestroy) => {
+                        warn!(%error, "connected UDP sockets of removed backends are left to time out");
+                        return;
+                    }
+                    Err(error) => {
+                        metrics.failures.inc();
+                        warn!(%error, "connected UDP sockets of removed backends may be left");
+                    }
+                }
+                thread::sleep(PAUSE);
+                if self.news.recv().is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn look(tables: &Tables, metrics: &OrphanMetrics) -> Result<(), DiagError> {
+    let mut diag = Diag::open()?;
+    for socket in diag.connected()? {
+        if is_orphan(&socket, tables) && diag.destroy(&socket)? {
+            metrics.destroyed.inc();
+            debug!(?socket, "ended");
+        }
+    }
+    Ok(())
+}
+
+/// Connected by the name of a Service, to a backend that no longer serves it.
+fn is_orphan(socket: &Connected, tables: &Tables) -> bool {
+    // Most have never heard of a Service.
+    let Ok(peer) = tables.connected.get(&socket.cookie, 0) else {
+        return false;
+    };
+    // It may have been connected to somebody else since.
+    if (peer.addr, peer.port) != (socket.addr, socket.port) {
+        return false;
+    }
+    match peer.addr.as_mapped() {
+        Some(_) => !serves::<V4>(&tables.v4, &peer),
+        None => !serves::<V6>(&tables.v6, &peer),
+    }
+}
+
+fn serves<F: HostFamily>(tables: &FamilyTables<F>, peer: &Peer) -> bool
+where
+    F::Addr: Pod,
+{
+    // What cannot be read is left alone.
+    tables.backends.get(&peer.backend.0, 0).map_or(true, |backend| {
+        backend.serves(peer.service, &F::narrow(peer.addr), peer.port)
+    })
+}

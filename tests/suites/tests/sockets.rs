@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What becomes of socket calls, by the host build of the decisions. The kernel runs them in the lab only: it has no
+//! test run for such programs.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use dataplane::kernel::HostFamily;
+use dataplane::model::{Family, FrontendKind, Protocol, TrafficPolicy};
+use dataplane_common::host::HostSocket;
+use dataplane_common::{Addr6, Call, Outcome, Port, V4, V6};
+use suites::cases::Machine as _;
+use suites::host::Host;
+use suites::world::{Names, World};
+
+const NODE: u64 = 7;
+const POD: u64 = 8;
+
+fn wide(addr: IpAddr) -> Addr6 {
+    match addr {
+        IpAddr::V4(v4) => Addr6::mapped(v4.into()),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+fn plain((addr, port): (Addr6, Port)) -> SocketAddr {
+    let ip = match addr.as_mapped() {
+        Some(v4) => V4::to_ip(v4),
+        None => V6::to_ip(addr),
+    };
+    SocketAddr::new(ip, port.get())
+}
+
+fn socket(protocol: Protocol, namespace: u64) -> HostSocket {
+    HostSocket::new(dataplane_common::Protocol(protocol.number()), namespace, 1)
+}
+
+fn tcp() -> HostSocket {
+    socket(Protocol::Tcp, NODE)
+}
+
+fn udp() -> HostSocket {
+    socket(Protocol::Udp, NODE)
+}
+
+/// Makes a call about an address: how it ended, and about which it is now.
+fn call(host: &mut Host, what: Call, socket: &mut HostSocket, about: SocketAddr) -> (Outcome, SocketAddr) {
+    socket.remote = (wide(about.ip()), Port::new(about.port()));
+    let outcome = host.call(what, socket);
+    (outcome, plain(socket.remote))
+}
+
+fn in_both_families(test: impl Fn(Names, World)) {
+    for family in Family::ALL {
+        let names = Names { family };
+        let world = World {
+            netns: NODE,
+            ..World::default()
+        };
+        test(names, world.node_at(names.node(0).ip()));
+    }
+}
+
+fn host(world: &World) -> Host {
+    let mut host = Host::default();
+    host.set(world);
+    host
+}
+
+#[test]
+fn a_call_to_a_vip_goes_to_a_backend_and_is_shown_as_the_vip() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
+        let world = world
+            .service(vip, Protocol::Tcp, &[pod])
+            .service(vip, Protocol::Udp, &[pod]);
+        let mut host = host(&world);
+        for (what, mut socket) in [
+            (Call::Connect, tcp()),
+            (Call::Connect, udp()),
+            (Call::Send, udp()),
+        ] {
+            assert_eq!(call(&mut host, what, &mut socket, vip), (Outcome::NewFlow, pod));
+            for shown in [Call::Receive, Call::PeerName] {
+                assert_eq!(
+                    call(&mut host, shown, &mut socket, pod),
+                    (Outcome::Translated, vip)
+                );
+                let other = names.pod(2, 8081);
+                assert_eq!(
+                    call(&mut host, shown, &mut socket, other),
+                    (Outcome::NotOurs, other)
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn sockets_that_have_met_no_service_are_shown_what_is() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
+        let mut host = host(&world.service(vip, Protocol::Udp, &[pod]));
+        assert_eq!(
+            call(&mut host, Call::Receive, &mut udp(), pod),
+            (Outcome::NotOurs, pod)
+        );
+        assert_eq!(
+            call(&mut host, Call::Connect, &mut udp(), pod),
+            (Outcome::NotOurs, pod)
+        );
+        assert_eq!(
+            call(&mut host, Call::Send, &mut udp(), pod),
+            (Outcome::NotOurs, pod)
+        );
+    });
+}
+
+#[test]
+fn a_nodes_connections_spread() {
+    in_both_families(|names, world| {
+        let vip = names.vip(1, 80);
+        let pods = [2, 3, 4].map(|number| names.pod(number, 8080));
+        let mut host = host(&world.service(vip, Protocol::Tcp, &pods));
+        let mut given = BTreeMap::<_, u32>::new();
+        for cookie in 1..=900 {
+            let mut socket = tcp();
+            socket.cookie = cookie;
+            let (_, pod) = call(&mut host, Call::Connect, &mut socket, vip);
+            *given.entry(pod).or_default() += 1;
+            assert_eq!(call(&mut host, Call::Connect, &mut socket, vip).1, pod, "again");
+        }
+        assert!(pods.iter().all(|pod| given[pod] > 240), "{given:?}");
+    });
+}
+
+#[test]
+fn a_datagram_goes_where_the_last_one_went_while_that_serves() {
+    in_both_families(|names, world| {
+        let (vip, first, second) = (names.vip(1, 53), names.pod(2, 53), names.pod(3, 53));
+        let world = world.service(vip, Protocol::Udp, &[first]);
+        let (mut host, mut socket) = (host(&world), udp());
+        assert_eq!(
+            call(&mut host, Call::Send, &mut socket, vip),
+            (Outcome::NewFlow, first)
+        );
+        let world = world.endpoints(vip, Protocol::Udp, &[first, second]);
+        host.set(&world);
+        assert_eq!(
+            call(&mut host, Call::Send, &mut socket, vip),
+            (Outcome::Translated, first)
+        );
+        let world = world.endpoints(vip, Protocol::Udp, &[second]);
+        host.set(&world);
+        assert_eq!(
+            call(&mut host, Call::Send, &mut socket, vip),
+            (Outcome::Resteered, second)
+        );
+        assert_eq!(
+            call(&mut host, Call::Receive, &mut socket, second),
+            (Outcome::Translated, vip)
+        );
+        host.set(&world.endpoints(vip, Protocol::Udp, &[]));
+        assert_eq!(
+            call(&mut host, Call::Send, &mut socket, vip).0,
+            Outcome::RejectedNoEndpoint
+        );
+    });
+}
+
+#[test]
+fn only_a_connected_udp_socket_is_announced() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 53), names.pod(2, 53));
+        let world = world
+            .service(vip, Protocol::Udp, &[pod])
+            .service(vip, Protocol::Tcp, &[pod]);
+        let mut host = host(&world);
+        for (what, mut socket, announced) in [
+            (Call::Connect, udp(), true),
+            (Call::Send, udp(), false),
+            (Call::Connect, tcp(), false),
+        ] {
+            call(&mut host, what, &mut socket, vip);
+            let peer = socket.announced.get();
+            assert_eq!(
+                peer.map(|peer| plain((peer.addr, peer.port))),
+                announced.then_some(pod)
+            );
+        }
+    });
+}
+
+#[test]
+fn an_unconnected_socket_knows_several_names_and_the_last_of_one_backend() {
+    in_both_families(|names, world| {
+        let (a, b) = (names.vip(1, 53), names.vip(2, 53));
+        let (pod, other) = (names.pod(2, 53), names.pod(3, 53));
+        let world = world
+            .service(a, Protocol::Udp, &[pod])
+            .service(b, Protocol::Udp, &[other]);
+        let (mut host, mut socket) = (host(&world), udp());
+        call(&mut host, Call::Send, &mut socket, a);
+        call(&mut host, Call::Send, &mut socket, b);
+        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
+        assert_eq!(call(&mut host, Call::Receive, &mut socket, other).1, b);
+        // By its own address: from now on it answers by that.
+        call(&mut host, Call::Send, &mut socket, pod);
+        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, pod);
+        call(&mut host, Call::Send, &mut socket, a);
+        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
+        // A connected one names its peer with each datagram, for the kernel's own reasons.
+        socket.connected = true;
+        call(&mut host, Call::Send, &mut socket, pod);
+        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
+    });
+}
+
+#[test]
+fn what_cannot_be_reached_fails_with_an_error_that_says_why() {
+    in_both_families(|names, world| {
+        let pod = names.pod(2, 8080);
+        let [empty, dropped, web] = [1, 2, 3].map(|number| names.vip(number, 80));
+        let world = world
+            .service(empty, Protocol::Tcp, &[])
+            .service(dropped, Protocol::Tcp, &[pod])
+            .policy_drops(dropped, Protocol::Tcp)
+            .service(web, Protocol::Tcp, &[pod]);
+        let mut host = host(&world);
+        for (to, outcome, errno) in [
+            (empty, Outcome::RejectedNoEndpoint, 111),
+            (names.vip(3, 81), Outcome::RejectedUnknownPort, 111),
+            (dropped, Outcome::PolicyDropped, 113),
+        ] {
+            let (found, to_whom) = call(&mut host, Call::Connect, &mut tcp(), to);
+            assert_eq!((found, found.errno(), to_whom), (outcome, Some(errno), to));
+        }
+        let mut forgetful = tcp();
+        forgetful.has_memory = false;
+        let (found, _) = call(&mut host, Call::Connect, &mut forgetful, web);
+        assert_eq!((found, found.errno()), (Outcome::NoMemory, Some(12)));
+        assert_eq!(Outcome::NewFlow.errno(), None);
+    });
+}
+
+#[test]
+fn a_cluster_ip_that_the_node_owns_is_left_to_the_node_and_other_addresses_are_not() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 53), names.pod(2, 53));
+        let lent = names.lent(1, 53);
+        let world = world
+            .service(vip, Protocol::Udp, &[pod])
+            .frontend(
+                vip,
+                Protocol::Udp,
+                (FrontendKind::ExternalIp, lent),
+                TrafficPolicy::Cluster,
+            )
+            .owned(vip.ip())
+            .owned(lent.ip());
+        let mut host = host(&world);
+        assert_eq!(
+            call(&mut host, Call::Send, &mut udp(), vip),
+            (Outcome::OwnAddress, vip)
+        );
+        assert_eq!(
+            call(&mut host, Call::Send, &mut udp(), lent),
+            (Outcome::NewFlow, pod)
+        );
+    });
+}
+
+#[test]
+fn node_ports_are_served_at_the_nodes_addresses_and_on_loopback() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
+        let node = names.node(30_080);
+        let world = world
+            .service(vip, Protocol::Tcp, &[pod])
+            .node_port(vip, Protocol::Tcp, 30_080)
+            .own(node.ip(), true)
+            .own(names.lent(9, 0).ip(), false);
+        let mut host = host(&world);
+        let loopbacks: [&str; 2] = match names.family {
+            Family::V4 => ["127.0.0.1", "127.9.9.9"],
+            Family::V6 => ["::1", "::"],
+        };
+        let at = |text: &str, port| SocketAddr::new(text.parse().unwrap(), port);
+        for to in [node, at(loopbacks[0], 30_080), at(loopbacks[1], 30_080)] {
+            let mut socket = tcp();
+            assert_eq!(
+                call(&mut host, Call::Connect, &mut socket, to),
+                (Outcome::NewFlow, pod)
+            );
+            assert_eq!(call(&mut host, Call::PeerName, &mut socket, pod).1, to);
+        }
+        for to in [
+            names.node(22),
+            at(loopbacks[0], 22),
+            names.lent(9, 30_080),
+            names.outside(30_080),
+        ] {
+            assert_eq!(
+                call(&mut host, Call::Connect, &mut tcp(), to),
+                (Outcome::NotOurs, to)
+            );
+        }
+        assert_eq!(
+            call(&mut host, Call::Connect, &mut udp(), node),
+            (Outcome::NotOurs, node)
+        );
+    });
+}
+
+#[test]
+fn all_processes_of_the_node_are_one_client() {
+    in_both_families(|names, world| {
+        let vip = names.vip(1, 80);
+        let pods = [2, 3, 4].map(|number| names.pod(number, 8080));
+        let world = world
+            .service(vip, Protocol::Tcp, &pods)
+            .affinity(vip, Protocol::Tcp, 60);
+        let mut host = host(&world);
+        let first = call(&mut host, Call::Connect, &mut tcp(), vip).1;
+        for cookie in 2..50 {
+            let mut socket = tcp();
+            socket.cookie = cookie;
+            assert_eq!(call(&mut host, Call::Connect, &mut socket, vip).1, first);
+        }
+    });
+}
+
+#[test]
+fn source_ranges_are_asked_for_the_nodes_address() {
+    in_both_families(|names, world| {
+        let pod = names.pod(2, 8080);
+        let near = names.range("172.18.0.0/16", "fd00:172:18::/48");
+        let far = names.range("203.0.113.0/24", "2001:db8::/32");
+        let mut world = world;
+        for (number, range) in [(1, near), (2, far)] {
+            let (vip, lent) = (names.vip(number, 80), names.lent(number, 80));
+            world = world
+                .service(vip, Protocol::Tcp, &[pod])
+                .load_balancer(vip, Protocol::Tcp, lent)
+                .source_ranges(vip, Protocol::Tcp, &[range]);
+        }
+        let mut host = host(&world);
+        let mut connect = |to| call(&mut host, Call::Connect, &mut tcp(), to).0;
+        assert_eq!(connect(names.lent(1, 80)), Outcome::NewFlow);
+        assert_eq!(connect(names.lent(2, 80)), Outcome::SourceDropped);
+        assert_eq!(connect(names.vip(2, 80)), Outcome::NewFlow);
+    });
+}
+
+#[test]
+fn only_this_nodes_sockets_are_met() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
+        let world = world.service(vip, Protocol::Tcp, &[pod]);
+        let mut socket = socket(Protocol::Tcp, POD);
+        let left = (Outcome::OtherNamespace, vip);
+        assert_eq!(call(&mut host(&world), Call::Connect, &mut socket, vip), left);
+        let off = World { netns: 0, ..world };
+        assert_eq!(call(&mut host(&off), Call::Connect, &mut tcp(), vip), left);
+    });
+}
+
+#[test]
+fn pods_on_request_but_only_where_their_device_would_do_no_better() {
+    in_both_families(|names, world| {
+        let pod = names.pod(2, 8080);
+        let [plain, sticky] = [1, 2].map(|number| names.vip(number, 80));
+        let lent = names.lent(1, 80);
+        let world = World {
+            pod_sockets: true,
+            ..world
+        };
+        let world = world
+            .service(plain, Protocol::Tcp, &[pod])
+            .service(plain, Protocol::Udp, &[pod])
+            .node_port(plain, Protocol::Tcp, 30_080)
+            .load_balancer(plain, Protocol::Tcp, lent)
+            .source_ranges(
+                plain,
+                Protocol::Tcp,
+                &[names.range("172.18.0.0/16", "fd00:172:18::/48")],
+            )
+            .service(sticky, Protocol::Tcp, &[pod])
+            .affinity(sticky, Protocol::Tcp, 60);
+        let mut host = host(&world);
+        let loopback = match names.family {
+            Family::V4 => "127.0.0.1",
+            Family::V6 => "::1",
+        };
+        let loopback = SocketAddr::new(loopback.parse().unwrap(), 30_080);
+        for (protocol, to, outcome) in [
+            (Protocol::Tcp, plain, Outcome::NewFlow),
+            (Protocol::Udp, plain, Outcome::LeftToPackets),
+            (Protocol::Tcp, sticky, Outcome::LeftToPackets),
+            (Protocol::Tcp, lent, Outcome::LeftToPackets),
+            (Protocol::Tcp, loopback, Outcome::NotOurs),
+        ] {
+            let mut socket = socket(protocol, POD);
+            assert_eq!(
+                call(&mut host, Call::Connect, &mut socket, to).0,
+                outcome,
+                "{protocol} {to}"
+            );
+        }
+        assert_eq!(
+            call(&mut host, Call::Connect, &mut udp(), plain),
+            (Outcome::NewFlow, pod)
+        );
+    });
+}
