@@ -2,8 +2,6 @@
 //! What becomes of socket calls, by the host build of the decisions. The kernel runs them in the lab only: it has no
 //! test run for such programs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
