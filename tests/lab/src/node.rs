@@ -9,7 +9,9 @@ use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::addresses::{self, Ips};
+use rtnetlink::packet_route::address::AddressFlags;
+
+use crate::addresses::{self, Family, Ips, NODE_PREFIX_V4, NODE_PREFIX_V6};
 use crate::binaries::Binaries;
 use crate::cgroup;
 use crate::clean;
@@ -121,6 +123,18 @@ impl Node {
             .join(&inner.netns, pod.netns(), pod.host_device(), ips, gateway)?;
         self.lock_pods().alive.insert(name.to_owned(), pod.clone());
         Ok(pod)
+    }
+
+    /// Gives the uplink another address of each family, in the network that the nodes share.
+    pub fn add_addresses(&self, ips: Ips) -> Result<()> {
+        self.netns().configure(async |network| {
+            for (family, prefix) in [(Family::V4, NODE_PREFIX_V4), (Family::V6, NODE_PREFIX_V6)] {
+                network
+                    .add_address("eth0", (ips.get(family), prefix), AddressFlags::Nodad)
+                    .await?;
+            }
+            Ok(())
+        })
     }
 
     #[must_use]

@@ -55,7 +55,13 @@ pub struct ServiceSpec {
     vip: Ips,
     ports: Vec<Port>,
     selector: BTreeMap<String, String>,
+    node_port: Option<u16>,
+    load_balancer: Option<Ips>,
+    external_ips: Option<Ips>,
+    source_ranges: Vec<String>,
+    external_local: bool,
     internal_local: bool,
+    affinity_seconds: Option<i32>,
 }
 
 impl ServiceSpec {
@@ -71,7 +77,13 @@ impl ServiceSpec {
             vip,
             ports: Vec::new(),
             selector: BTreeMap::new(),
+            node_port: None,
+            load_balancer: None,
+            external_ips: None,
+            source_ranges: Vec::new(),
+            external_local: false,
             internal_local: false,
+            affinity_seconds: None,
         }
     }
 
@@ -130,9 +142,97 @@ impl ServiceSpec {
         self
     }
 
+    /// A NodePort with this number, for each protocol that there is a port of.
+    #[must_use]
+    pub fn node_port(self, number: u16) -> Self {
+        Self {
+            node_port: Some(number),
+            ..self
+        }
+    }
+
+    /// Type LoadBalancer, whose balancer has these addresses and hands packets on as they are.
+    #[must_use]
+    pub fn load_balancer(self, ips: Ips) -> Self {
+        Self {
+            load_balancer: Some(ips),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn external_ips(self, ips: Ips) -> Self {
+        Self {
+            external_ips: Some(ips),
+            ..self
+        }
+    }
+
+    /// Who may be a client at the load balancer's addresses; replaces what was said before.
+    #[must_use]
+    pub fn source_ranges(self, ranges: &[&str]) -> Self {
+        Self {
+            source_ranges: ranges.iter().map(|range| (*range).to_owned()).collect(),
+            ..self
+        }
+    }
+
+    /// `externalTrafficPolicy: Local`.
+    #[must_use]
+    pub fn external_local(self) -> Self {
+        Self {
+            external_local: true,
+            ..self
+        }
+    }
+
+    /// `sessionAffinity: ClientIP` with this timeout.
+    #[must_use]
+    pub fn affinity(self, seconds: i32) -> Self {
+        Self {
+            affinity_seconds: Some(seconds),
+            ..self
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.load_balancer.is_some() {
+            "LoadBalancer"
+        } else if self.node_port.is_some() {
+            "NodePort"
+        } else {
+            "ClusterIP"
+        }
+    }
+
+    fn status(&self) -> Option<core::ServiceStatus> {
+        let ips = self.load_balancer?;
+        let ingress = |family| core::LoadBalancerIngress {
+            ip: Some(ips.get(family).to_string()),
+            ip_mode: Some("VIP".to_owned()),
+            ..core::LoadBalancerIngress::default()
+        };
+        Some(core::ServiceStatus {
+            load_balancer: Some(core::LoadBalancerStatus {
+                ingress: Some(Family::ALL.map(ingress).to_vec()),
+            }),
+            ..core::ServiceStatus::default()
+        })
+    }
+
     pub(crate) fn object(&self) -> core::Service {
+        let policy = |is_local: bool| Some(if is_local { "Local" } else { "Cluster" }.to_owned());
+        let affinity = |timeout| core::SessionAffinityConfig {
+            client_ip: Some(core::ClientIPConfig {
+                timeout_seconds: Some(timeout),
+            }),
+        };
+        let external_ips = self
+            .external_ips
+            .map(|ips| Family::ALL.map(|family| ips.get(family).to_string()));
         let ports = self.ports.iter().map(|port| core::ServicePort {
             name: Some(port.name()),
+            node_port: self.node_port.map(i32::from),
             port: port.port.into(),
             protocol: Some(port.protocol.name().to_owned()),
             target_port: Some(IntOrString::Int(port.target.into())),
@@ -142,17 +242,23 @@ impl ServiceSpec {
         core::Service {
             metadata: self.metadata(self.name.clone()),
             spec: Some(core::ServiceSpec {
-                type_: Some("ClusterIP".to_owned()),
+                type_: Some(self.kind().to_owned()),
+                external_ips: external_ips.map(Vec::from),
+                load_balancer_source_ranges: (!self.source_ranges.is_empty())
+                    .then(|| self.source_ranges.clone()),
+                external_traffic_policy: policy(self.external_local).filter(|_| self.kind() != "ClusterIP"),
+                internal_traffic_policy: policy(self.internal_local),
+                session_affinity: self.affinity_seconds.map(|_| "ClientIP".to_owned()),
+                session_affinity_config: self.affinity_seconds.map(affinity),
                 cluster_ip: addresses.first().cloned(),
                 cluster_ips: Some(addresses.to_vec()),
                 ip_families: Some(vec!["IPv4".to_owned(), "IPv6".to_owned()]),
                 ip_family_policy: Some("RequireDualStack".to_owned()),
                 ports: Some(ports.collect()),
-                internal_traffic_policy: self.internal_local.then(|| "Local".to_owned()),
                 selector: (!self.selector.is_empty()).then(|| self.selector.clone()),
                 ..core::ServiceSpec::default()
             }),
-            status: None,
+            status: self.status(),
         }
     }
 
@@ -303,6 +409,12 @@ impl Service {
         Family::ALL
             .into_iter()
             .try_for_each(|family| self.manifests.apply(&self.spec.slice(family, endpoints)))
+    }
+
+    /// Makes it what this says; its name stays.
+    pub fn become_(&mut self, change: impl FnOnce(ServiceSpec) -> ServiceSpec) -> Result<()> {
+        self.spec = change(self.spec.clone());
+        self.manifests.apply(&self.spec.object())
     }
 
     /// Replaces the selector; who plays the EndpointSlice controller replaces the endpoints.

@@ -49,9 +49,15 @@ impl Pod {
 impl Netns {
     #[must_use]
     pub fn talk(&self) -> From<'_> {
+        self.talk_from(0)
+    }
+
+    /// Talks from this source port, used before or not.
+    #[must_use]
+    pub fn talk_from(&self, port: u16) -> From<'_> {
         From {
             netns: self,
-            port: 0,
+            port,
             patience: PATIENCE,
         }
     }

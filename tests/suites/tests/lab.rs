@@ -19,6 +19,8 @@ mod bulk;
 mod collisions;
 #[path = "lab/endpoints.rs"]
 mod endpoints;
+#[path = "lab/frontends.rs"]
+mod frontends;
 #[path = "lab/host_changes.rs"]
 mod host_changes;
 #[path = "lab/host_clients.rs"]
