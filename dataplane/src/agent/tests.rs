@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The agent against a kernel in memory: events in, tables out.
 
+mod types;
+
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::text::encode;

@@ -48,13 +48,13 @@ fn nobody_is_told_of_a_better_route() {
         let hairpin = service(&lab, "hairpin", &[&servers[0]]);
         let seen = capture(&lab, &[&client, &servers[0], &servers[1]], || {
             for family in Family::ALL {
-                for service in &services {
-                    client.talk().ask_tcp(service.at(family, 80), "x").unwrap();
-                }
+                client.talk().ask_tcp(services[1].at(family, 80), "x").unwrap();
                 if family == Family::V6 {
-                    // IPv6 cannot be told not to (no send_redirects), and here the pod hears of itself.
+                    // IPv6 cannot be told not to (no send_redirects): where a packet leaves by the device it came by,
+                    // a bridge or the pod's own, the kernel tells the client of a neighbour it knows already.
                     continue;
                 }
+                client.talk().ask_tcp(services[0].at(family, 80), "x").unwrap();
                 servers[0].talk().ask_tcp(hairpin.at(family, 80), "x").unwrap();
             }
         });
