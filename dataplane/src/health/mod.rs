@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What load balancers ask a node, answered as kube-proxy answers it.
 //!
-//! [`proxy`]: is this node to be used at all (port 10256)? [`services`]: has it endpoints of this Service
+//! `proxy`: is this node to be used at all (port 10256)? `services`: has it endpoints of this Service
 //! (`healthCheckNodePort`)? Both ask [`Health`], which the agent keeps.
 
 mod answer;

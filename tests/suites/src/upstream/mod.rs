@@ -4,7 +4,7 @@
 //! The objects, rows and results are those of Kubernetes' `pkg/proxy/nftables/proxier_test.go` and
 //! `pkg/proxy/topology_test.go` (v1.35), under the names they have there. They are taken in as API objects, compiled,
 //! planned, and met as packets by both machines. Where Shunt differs on purpose, one rule says how:
-//! [`Row::is_masqueraded`].
+//! `Row::is_masqueraded`.
 
 mod cluster;
 mod masquerade;
