@@ -105,7 +105,7 @@ pub(crate) fn sock_release(ctx: SockContext) -> i32 {
     let netns = CONFIG.get(0).copied().unwrap_or_default().netns;
     if socket.protocol == Protocol::UDP.0 as u32 && namespace == netns {
         // Most have not been connected, or not to a Service.
-        let _ = CONNECTED.remove(&cookie);
+        let _ = CONNECTED.remove(cookie);
     }
     GO_ON
 }
@@ -206,12 +206,20 @@ impl<const MAPPED: bool> Sock<MAPPED> {
         unsafe { (*self.get().__bindgen_anon_1.sk).state == ESTABLISHED }
     }
 
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the memory is the kernel's, not in this value"
+    )]
     #[inline(always)]
     fn remembered(&self) -> Option<&mut Peers> {
         // SAFETY: the context's own socket; the kernel holds its lock, so nobody else looks.
         unsafe { PEERS.get_ptr_mut(&SockAddrContext::new(self.0)).as_mut() }
     }
 
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the memory is the kernel's, not in this value"
+    )]
     #[inline(always)]
     fn remembered_or_new(&self) -> Option<&mut Peers> {
         // SAFETY: as above. The kernel fills a new value with zeros.
