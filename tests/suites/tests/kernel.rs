@@ -90,8 +90,8 @@ fn random_packets_come_out_as_on_the_host() {
 /// Packets from one set of empty tables to the next: the host's clock stands still and the kernel's does not, so a batch
 /// must end before the shortest-lived flow (10 s), and before all answers of a quiet time are given (1,024).
 const BATCH: u64 = 250;
-/// Outcomes that need a broken kernel, a table gone wrong, or a device without an address.
-const NEVER: [Outcome; 7] = [
+/// Outcomes that need a broken kernel, a table gone wrong, a device without an address, or a socket.
+const NEVER: [Outcome; 9] = [
     Outcome::RejectLimited,
     Outcome::RejectFailed,
     Outcome::FlowTableFull,
@@ -99,6 +99,8 @@ const NEVER: [Outcome; 7] = [
     Outcome::BackendMissing,
     Outcome::NoMemory,
     Outcome::RewriteFailed,
+    Outcome::OtherNamespace,
+    Outcome::LeftToPackets,
 ];
 
 fn setting(name: &str, otherwise: u64) -> u64 {

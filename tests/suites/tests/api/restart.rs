@@ -93,7 +93,7 @@ async fn a_stopped_agent_leaves_no_watch_behind() {
     };
     agent.ready().await;
     let watches = || fixture.counts().open_watches.values().sum::<u64>();
-    agent.until("watches", |_| watches() == 3).await;
+    agent.until("watches", |_| watches() == 4).await;
     agent.stop().await;
     while watches() > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
