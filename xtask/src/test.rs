@@ -88,12 +88,21 @@ impl Tier {
                     if self == Self::Lab {
                         firewalls::provide(root);
                     }
-                    as_root(workspace, self.name(), root)
+                    as_root(workspace, self, root)
                 }
                 Err(reason) => return Outcome::Skipped(reason),
             },
         };
         result.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+    }
+
+    /// How many tests run at a time. Each test of the lab makes whole nodes, and waits most of the time; more than
+    /// two keep a small machine from answering in time.
+    fn threads(self) -> &'static str {
+        match self {
+            Self::Unit | Self::Kernel => "1",
+            Self::Lab => "2",
+        }
     }
 
     fn name(self) -> &'static str {
@@ -117,11 +126,11 @@ fn ready(tools: &Tools) -> Result<Root, String> {
 }
 
 /// A root tier is a test target of `suites` whose tests are `#[ignore = "needs root"]`.
-fn as_root(workspace: &Workspace, target: &str, root: Root) -> anyhow::Result<()> {
+fn as_root(workspace: &Workspace, tier: Tier, root: Root) -> anyhow::Result<()> {
     let programs = build::run(workspace, build::Profile::Debug)?;
     let mut test = workspace.cargo();
     // The whole workspace, for the reason given in build.rs; only `suites` has targets of these names.
-    test.args(["test", "--workspace", "--test", target, "--no-fail-fast"])
+    test.args(["test", "--workspace", "--test", tier.name(), "--no-fail-fast"])
         .env("SHUNT_BIN", &programs.shunt)
         .env("SHUNT_LAB_BIN", &programs.lab);
     if !root.prefix().is_empty() {
@@ -134,8 +143,7 @@ fn as_root(workspace: &Workspace, target: &str, root: Root) -> anyhow::Result<()
             .join(", ");
         test.args(["--config", &format!("target.'cfg(all())'.runner = [{words}]")]);
     }
-    // Each test makes whole nodes: one at a time keeps a small machine from deciding the outcome.
-    command::show(test.args(["--", "--ignored", "--test-threads", "1"]))
+    command::show(test.args(["--", "--ignored", "--test-threads", tier.threads()]))
 }
 
 impl fmt::Display for Tier {
