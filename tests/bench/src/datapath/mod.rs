@@ -47,7 +47,8 @@ fn measure(plan: &Plan, stages: &[Stage]) -> anyhow::Result<Vec<Series>> {
         tell(format_args!("datapath: turn {} of {}", turn + 1, plan.turns()));
         for (case, row) in cases.iter().zip(&mut found) {
             for (stage, readings) in stages.iter().zip(row) {
-                readings.push(case.run(stage, plan)?);
+                let reading = case.run(stage, plan);
+                readings.push(reading.inspect_err(|_| eprintln!("{}", stage.report()))?);
             }
         }
     }

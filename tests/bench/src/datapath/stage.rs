@@ -163,6 +163,11 @@ impl Stage {
         Ok(stage)
     }
 
+    /// What kernels and agents say, for when something fails.
+    pub(super) fn report(&self) -> String {
+        self.lab.report()
+    }
+
     /// The pod at the route's end.
     pub(super) fn server(&self, route: Route) -> &Pod {
         if route.is_to_other() {
@@ -246,11 +251,8 @@ impl Stage {
 
     fn start_shunt(&self, services: u32) -> anyhow::Result<()> {
         let lab = &self.lab;
-        let bulk: Vec<String> = bulk(services)
-            .objects()
-            .map(|object| object.to_string())
-            .collect();
-        fs::write(lab.folder().manifests().join("bulk.json"), bulk.join("\n"))?;
+        let objects: Vec<String> = self.objects(services).iter().map(Value::to_string).collect();
+        fs::write(lab.folder().manifests().join("services.json"), objects.join("\n"))?;
         lab.start_agents()?;
         Ok(lab.settle()?)
     }
