@@ -52,6 +52,8 @@ pub struct Device {
     /// 1: who sends by it is one of this node's pods, as far as policies care; else 0. What policies
     /// hold where pods are told by their address instead, `networks.rs` says.
     pub local: u32,
+    /// 1: the device has an other end, in another network namespace, and packets can be put there at once; else 0.
+    pub peer: u32,
 }
 
 /// The node's settings: the one value of the map `config`.
@@ -83,4 +85,6 @@ impl Config {
     pub const REFUSE_EXTERNAL: u32 = 1 << 2;
     /// TCP sockets of other namespaces (pods) below the node's cgroup are translated too.
     pub const POD_SOCKETS: u32 = 1 << 3;
+    /// Packets of established flows do not go through the host's stack: see `shortcut.rs`.
+    pub const DIRECT: u32 = 1 << 4;
 }

@@ -51,6 +51,12 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
         balanced: bool,
     ) -> Result<(), Fault>;
 
+    /// Where in the IP header the number of hops is that a packet may still make.
+    const HOPS: usize;
+
+    /// Takes one hop off, of at least two.
+    fn take_hop<P: Packet>(packet: &mut P) -> Result<(), Fault>;
+
     /// Writes an address in the quoted IP header at `at`: the destination or the source, as
     /// [`Family::set_address`] does. Returns what it changes in a sum over the quoted packet, of which
     /// `sum` is the address's part.

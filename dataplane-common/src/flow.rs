@@ -82,6 +82,15 @@ impl<F: Family> FlowKey<F> {
         }
     }
 
+    /// The key of the same packet at another hook.
+    #[inline(always)]
+    pub(crate) fn at(&self, hook: Hook) -> Self {
+        Self {
+            hook: hook as u8,
+            ..*self
+        }
+    }
+
     /// The key of the reply to this very packet, met at the other hook.
     #[inline(always)]
     pub(crate) fn reply(&self) -> Self {

@@ -21,6 +21,7 @@ use crate::service::{
     AddressFlags, Affinity, AffinityKey, Backend, BackendId, FrontendKey, FrontendValue, RangeKey, ServiceId,
     ServiceTraffic, SetId, SetRef,
 };
+use crate::shortcut::{NextHop, Question};
 use crate::state::Tick;
 use crate::tables::{Direction, Insert, InsertError, Tables};
 use crate::wire::{Port, Wire};
@@ -41,6 +42,14 @@ impl Packet for HostPacket {
 
     fn segments(&self) -> u64 {
         1
+    }
+
+    fn segment_size(&self) -> usize {
+        0
+    }
+
+    fn is_for_host(&self) -> bool {
+        true
     }
 
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
@@ -137,6 +146,10 @@ pub struct HostTables<F: Family> {
     pub ranges: Vec<(ServiceId, Prefix<F>)>,
     /// `networks4` or `networks6`.
     pub networks: Networks<F>,
+    /// The host's routes: where packets to an address go.
+    pub routes: BTreeMap<F::Addr, NextHop>,
+    /// Where the last packets were handed to.
+    pub handed: RefCell<Vec<NextHop>>,
     /// The device of the next packet.
     pub device: Option<Device>,
     /// `config`.
@@ -164,6 +177,8 @@ impl<F: Family> Default for HostTables<F> {
             affinity: RefCell::default(),
             ranges: Vec::new(),
             networks: Networks::default(),
+            routes: BTreeMap::new(),
+            handed: RefCell::default(),
             device: None,
             config: Config {
                 ports_first: 61_000,
@@ -279,6 +294,19 @@ impl<F: Family> Tables<F> for HostTables<F> {
 
     fn device(&self) -> Option<Device> {
         self.device
+    }
+
+    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
+        self.routes
+            .get(&question.dst)
+            .is_some_and(|route| {
+                *hop = *route;
+                true
+            })
+    }
+
+    fn hand_over(&self, hop: &NextHop) {
+        self.handed.borrow_mut().push(*hop);
     }
 
     fn config(&self) -> Config {

@@ -19,6 +19,7 @@
 //!                               [affinity.rs]    ... or the one the client had
 //!     whose reply is whose      [reserve.rs]     the reply's tuple, claimed
 //!   write the new addresses     [rewrite.rs]     checksums by difference
+//!   past the host's stack       [shortcut.rs]    established flows, if the node is told so
 //!   or answer "unreachable"     [reject.rs]
 //!   a later part of a packet    [fragment.rs]    as the first part was rewritten
 //!   an error about a flow       [icmp.rs]        itself, and the packet it quotes
@@ -64,6 +65,7 @@ mod rewrite;
 mod sctp;
 mod select;
 mod service;
+mod shortcut;
 mod socket;
 mod source;
 mod state;
@@ -90,6 +92,7 @@ pub use service::{
     FrontendKind, FrontendValue, RangeKey, SET_CHUNK, ServiceId, ServiceName, ServiceTraffic, SetChunk,
     SetId, SetKey, SetRef,
 };
+pub use shortcut::{NextHop, Question};
 pub use socket::{Call, Socket, connect, send, show};
 pub use state::{State, Tick};
 pub use steer::{egress, ingress};
@@ -101,4 +104,4 @@ pub use work::Work;
 ///
 /// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
 /// another version. `tests/layout.rs` fails when a layout changes and this number does not.
-pub const MAP_ABI: u32 = 2;
+pub const MAP_ABI: u32 = 3;

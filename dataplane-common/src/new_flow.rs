@@ -55,7 +55,7 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
         Route::End(outcome) => {
             return match outcome.verdict() {
                 Verdict::Answer => reject(packet, tables, &work.headers, outcome),
-                Verdict::Next | Verdict::Drop => outcome,
+                Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
             };
         }
     }

@@ -6,6 +6,8 @@
 pub enum Verdict {
     /// Goes on to whatever comes next: other programs on the hook, then the stack or the device.
     Next,
+    /// Has been handed to a device.
+    Handed,
     /// Goes no further.
     Drop,
     /// Has been made an answer to its sender: back out of the device it came in by.
@@ -67,6 +69,9 @@ outcomes! {
 
     /// A packet of a known flow, rewritten.
     Translated = "translated" => Next,
+    /// A packet of a known flow, handed to the device it leaves by without the host's stack. On the way to a pod it was
+    /// rewritten; else the device's egress does that, or ingress has.
+    Shortcut = "shortcut" => Handed,
     /// A flow's first packet, rewritten.
     NewFlow = "new_flow" => Next,
     /// A packet of a flow whose backend is gone, given to another backend.

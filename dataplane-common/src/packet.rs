@@ -34,6 +34,12 @@ pub trait Packet {
     /// How many packets this one stands for on the wire: more than one with GSO.
     fn segments(&self) -> u64;
 
+    /// With GSO, how much payload each of the packets has that this one will be cut into; else 0.
+    fn segment_size(&self) -> usize;
+
+    /// Whether it came to this host by its link-layer address, and has no VLAN tag.
+    fn is_for_host(&self) -> bool;
+
     /// Reads the value at `offset`, a place known beforehand: the kernel reads it directly.
     fn load<T: Wire>(&self, offset: usize) -> Option<T>;
 

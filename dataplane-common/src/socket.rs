@@ -260,7 +260,7 @@ impl Outcome {
     #[inline(always)]
     pub fn errno(self) -> Option<i32> {
         match (self.verdict(), self) {
-            (Verdict::Next, _) => None,
+            (Verdict::Next | Verdict::Handed, _) => None,
             (Verdict::Answer, _) => Some(ECONNREFUSED),
             (Verdict::Drop, Self::NoMemory) => Some(ENOMEM),
             (Verdict::Drop, _) => Some(EHOSTUNREACH),

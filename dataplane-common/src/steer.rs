@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::reject::reject;
 use crate::service::AddressFlags;
+use crate::shortcut::{self, Way};
 use crate::tables::Tables;
 use crate::work::Work;
 
@@ -31,10 +32,23 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         Parsed::OtherProtocol => return other_protocol(packet, tables, work),
         Parsed::Malformed => return Outcome::Malformed,
     }
-    let why = match tables.flow(&work.headers.key) {
+    let direct = tables.config().flags & Config::DIRECT != 0;
+    let mut found = tables.flow(&work.headers.key);
+    if direct && found.is_none() {
+        match shortcut::reply(packet, tables, work) {
+            Way::Stack => {}
+            Way::Neighbour => return shortcut::take(packet, tables, work),
+            Way::Peer => found = tables.flow(&work.headers.key),
+        }
+    }
+    let why = match found {
+        None if passes(tables, work) => Err(Outcome::NotOurs),
         None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
+            Ok(Outcome::Translated) if direct => Err(shortcut::translated(packet, tables, work, entry)),
             Ok(outcome) => Err(outcome),
+            // A reply's entry makes no flow.
+            Err(_) if work.headers.key.hook() == Hook::Egress => Err(Outcome::NotOurs),
             Err(why) => Ok(why),
         },
     };
@@ -81,6 +95,19 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
         fragment::remember(tables, work, outcome);
     }
     outcome
+}
+
+/// Whether a packet without a flow, at ingress, is to no Service and of no connection that a Service flow could be
+/// taken for: what most packets on a node are. The rest is for `new_flow.rs` to look at more closely.
+#[inline(always)]
+fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+    if tables.address(&work.headers.key.dst).is_some() {
+        return false;
+    }
+    work.headers.continues() || {
+        work.reply_key = work.headers.key.reply();
+        tables.flow(&work.reply_key).is_none()
+    }
 }
 
 /// A later part of a fragmented packet, at ingress.

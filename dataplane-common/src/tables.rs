@@ -10,6 +10,7 @@ use crate::service::{
     AddressFlags, Affinity, AffinityKey, Backend, BackendId, FrontendKey, FrontendValue, RangeKey, ServiceId,
     SetRef,
 };
+use crate::shortcut::{NextHop, Question};
 use crate::state::Tick;
 use crate::work::Work;
 
@@ -84,6 +85,14 @@ pub trait Tables<F: Family> {
 
     /// The device that the packet came in or goes out by.
     fn device(&self) -> Option<Device>;
+
+    /// Where the host's routing sends a packet, if it passes it on to a known neighbour by a device that carries
+    /// service traffic. Written into `hop`; whether there is such a way. Asked per packet, so that a change of a
+    /// route, a neighbour or a device counts from the next packet on.
+    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool;
+
+    /// Hands the packet over to there, once the program ends.
+    fn hand_over(&self, hop: &NextHop);
 
     /// The node's settings.
     fn config(&self) -> Config;

@@ -9,6 +9,7 @@ use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::fragment::FragmentKey;
 use crate::headers::Headers;
+use crate::shortcut::NextHop;
 
 /// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
 /// packet to the next.
@@ -28,6 +29,8 @@ pub struct Work<F: Family> {
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,
     pub(crate) fragment: FragmentKey<F>,
+    /// Where the packet goes on without the host's stack.
+    pub(crate) hop: NextHop,
 }
 
 impl<F: Family> Work<F> {
@@ -45,6 +48,7 @@ impl<F: Family> Work<F> {
             contested: 0,
             quoted: headers,
             fragment: FragmentKey::of(&headers),
+            hop: NextHop::default(),
         }
     }
 

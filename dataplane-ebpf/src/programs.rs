@@ -2,7 +2,7 @@
 //! The entry points: a hook, and whether the device's packets begin with an Ethernet header.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -44,9 +44,9 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
     let tag = skb.untag();
     let skb = skb.linear();
     let outcome = match (skb.ethertype(), hook) {
-        (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb),
+        (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb, tag.is_vlan()),
         (ETHERTYPE_IPV4, Hook::Egress) => egress_of::<V4, L3>(skb),
-        (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb),
+        (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb, tag.is_vlan()),
         (ETHERTYPE_IPV6, Hook::Egress) => egress_of::<V6, L3>(skb),
         _ => Outcome::NotIp,
     };
@@ -58,6 +58,7 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
     count(hook, outcome);
     match outcome.verdict() {
         Verdict::Next => TC_ACT_UNSPEC,
+        Verdict::Handed => TC_ACT_REDIRECT,
         Verdict::Drop => TC_ACT_SHOT,
         // SAFETY: a helper without pointers.
         Verdict::Answer => unsafe { bpf_redirect(skb.ifindex(), 0) as i32 },
@@ -66,8 +67,8 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
 
 /// A frame for each family: together they would not fit the stack.
 #[inline(never)]
-fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.raw()));
+fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>, tagged: bool) -> Outcome {
+    let (mut packet, tables) = (skb, Maps::new(skb.raw()).with_tag(tagged));
     dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
 }
 

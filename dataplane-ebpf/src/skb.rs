@@ -45,7 +45,7 @@ impl Tag {
     const SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
 
     #[inline(always)]
-    fn is_vlan(self) -> bool {
+    pub(crate) fn is_vlan(self) -> bool {
         self.0 as u16 == Self::VLAN || self.0 as u16 == Self::SERVICE_VLAN
     }
 }
@@ -180,6 +180,19 @@ impl<const L3: usize> Packet for Skb<L3> {
     fn segments(&self) -> u64 {
         let segments = self.get().gso_segs;
         if segments == 0 { 1 } else { segments as u64 }
+    }
+
+    #[inline(always)]
+    fn segment_size(&self) -> usize {
+        self.get().gso_size as usize
+    }
+
+    #[inline(always)]
+    fn is_for_host(&self) -> bool {
+        /// `PACKET_HOST` (linux/if_packet.h).
+        const TO_US: u32 = 0;
+        let skb = self.get();
+        skb.pkt_type == TO_US && skb.vlan_present == 0
     }
 
     #[inline(always)]

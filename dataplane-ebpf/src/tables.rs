@@ -3,16 +3,22 @@
 
 use core::ptr::NonNull;
 
-use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST};
-use aya_ebpf::helpers::{bpf_ktime_get_coarse_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_ANY, BPF_FIB_LKUP_RET_SUCCESS, BPF_NOEXIST, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
+};
+use aya_ebpf::helpers::{
+    bpf_fib_lookup, bpf_ktime_get_coarse_ns, bpf_redirect_neigh, bpf_redirect_peer, bpf_sk_lookup_udp,
+    bpf_sk_release, bpf_skc_lookup_tcp,
+};
 use aya_ebpf::maps::lpm_trie;
 use dataplane_common::{
     AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, FlowKey,
     FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert, InsertError, Networks,
-    Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
+    NextHop, Protocol, Question, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
 };
 
 use crate::count::count_one;
+use crate::route::Route;
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
 
 /// `-EEXIST`, as map updates return it.
@@ -21,13 +27,15 @@ const EXISTS: i32 = -17;
 /// The maps, for the packet that is being handled.
 pub(crate) struct Maps {
     skb: *mut __sk_buff,
+    /// A VLAN tag was taken off the packet, and is to be put back.
+    tagged: bool,
 }
 
 impl Maps {
     /// For this packet.
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
-        Self { skb }
+        Self { skb, tagged: false }
     }
 
     /// For a socket's call, which asks for nothing that only a packet has.
@@ -35,7 +43,13 @@ impl Maps {
     pub(crate) fn without_packet() -> Self {
         Self {
             skb: core::ptr::null_mut(),
+            tagged: false,
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_tag(self, tagged: bool) -> Self {
+        Self { tagged, ..self }
     }
 }
 
@@ -175,6 +189,49 @@ impl<F: Stored> Tables<F> for Maps {
     fn device(&self) -> Option<Device> {
         // SAFETY: as above.
         unsafe { DEVICES.get((*self.skb).ifindex) }.copied()
+    }
+
+    #[inline(always)]
+    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
+        // SAFETY: the packet's own context.
+        let ifindex = unsafe { (*self.skb).ifindex };
+        let route = &mut Route::to(question, ifindex);
+        // SAFETY: the helper reads and writes just `route`.
+        let found = unsafe { bpf_fib_lookup(self.skb.cast(), route.as_ptr(), size_of::<Route>() as i32, 0) };
+        if self.tagged || found != BPF_FIB_LKUP_RET_SUCCESS as i64 {
+            return false;
+        }
+        // SAFETY: as above.
+        let Some(device) = (unsafe { DEVICES.get(route.ifindex) }) else {
+            return false;
+        };
+        *hop = NextHop {
+            device: route.ifindex,
+            peer: device.peer,
+            family: route.family as u32,
+            neighbour: route.dst,
+            link: route.link(),
+        };
+        true
+    }
+
+    #[inline(always)]
+    fn hand_over(&self, hop: &NextHop) {
+        // SAFETY: helpers that read their arguments, and say what the kernel does when the program ends.
+        unsafe {
+            match hop.peer {
+                0 => {
+                    let neighbour = &mut bpf_redir_neigh {
+                        nh_family: hop.family,
+                        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: hop.neighbour },
+                    };
+                    bpf_redirect_neigh(hop.device, neighbour, size_of::<bpf_redir_neigh>() as i32, 0);
+                }
+                _ => {
+                    bpf_redirect_peer(hop.device, 0);
+                }
+            }
+        }
     }
 
     #[inline(always)]

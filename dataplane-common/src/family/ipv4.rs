@@ -142,6 +142,19 @@ impl Family for V4 {
         packet.store(P::L3 + address_of(hook), addr)
     }
 
+    const HOPS: usize = 8;
+
+    #[inline(always)]
+    fn take_hop<P: Packet>(packet: &mut P) -> Result<(), Fault> {
+        let old: [u8; 2] = packet.load(P::L3 + Self::HOPS).ok_or(Fault)?;
+        let [hops, protocol] = old;
+        let new = [hops - 1, protocol];
+        let checksum: [u8; 2] = packet.load(P::L3 + CHECKSUM).ok_or(Fault)?;
+        let sum = Checksum::default().sub16(old).add16(new);
+        packet.store(P::L3 + CHECKSUM, sum.update(checksum))?;
+        packet.store(P::L3 + Self::HOPS, new)
+    }
+
     #[inline(always)]
     fn write_unreachable<P: Packet>(
         packet: &mut P,

@@ -133,6 +133,16 @@ impl Family for V6 {
         }
     }
 
+    const HOPS: usize = 7;
+
+    #[inline(always)]
+    fn take_hop<P: Packet>(packet: &mut P) -> Result<(), Fault> {
+        // Two bytes, because a sum over the packet is one of pairs.
+        let at = P::L3 + Self::HOPS - 1;
+        let [next_header, hops]: [u8; 2] = packet.load(at).ok_or(Fault)?;
+        packet.store_unbalanced(at, [next_header, hops - 1])
+    }
+
     #[inline(always)]
     fn write_unreachable<P: Packet>(
         packet: &mut P,

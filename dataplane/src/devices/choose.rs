@@ -17,6 +17,8 @@ pub struct Chosen {
     pub name: String,
     pub kind: DeviceKind,
     pub ethernet: bool,
+    /// Packets can be put into the pod at once.
+    pub peer: bool,
     /// What flows masqueraded out of it take as their source; unspecified if the node has none.
     pub v4: Ipv4Addr,
     pub v6: Ipv6Addr,
@@ -166,6 +168,7 @@ impl Inventory {
             name: link.name.clone(),
             kind,
             ethernet: link.ethernet,
+            peer: kind == DeviceKind::Pod && link.ethernet && link.peer,
             v4: own.0.unwrap_or(primary.0),
             v6: own.1.unwrap_or(primary.1),
             bridge,
@@ -214,6 +217,7 @@ mod tests {
 
     fn link(name: &str, kind: LinkKind, controller: Option<u32>) -> Link {
         Link {
+            peer: kind == LinkKind::Veth,
             name: name.to_owned(),
             kind,
             controller,

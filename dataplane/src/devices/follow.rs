@@ -188,6 +188,7 @@ impl Follower {
             v4: chosen.v4.into(),
             v6: chosen.v6.into(),
             local: u32::from(chosen.local),
+            peer: u32::from(chosen.peer),
         };
         let known = self.tables.devices.insert(index, device, 0);
         let to = Attachment {
@@ -252,6 +253,7 @@ impl Follower {
                 v4: std::net::Ipv4Addr::UNSPECIFIED.into(),
                 v6: std::net::Ipv6Addr::UNSPECIFIED.into(),
                 local: 0,
+                peer: 0,
             };
             if let Err(error) = self.tables.devices.insert(index, device, 0) {
                 self.fail(&name, &error);

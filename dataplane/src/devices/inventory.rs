@@ -35,6 +35,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Its packets begin with an Ethernet header.
     pub ethernet: bool,
+    /// It has an other end, in another network namespace.
+    pub peer: bool,
 }
 
 /// An address and the length of its subnet's prefix.
@@ -129,10 +131,12 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut kind = None;
     let mut controller = None;
+    let mut elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
             LinkAttribute::Controller(index) => controller = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
                 kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(link_kind(kind)),
@@ -152,6 +156,7 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
         },
         controller,
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+        peer: elsewhere && kind == Some(LinkKind::Veth),
     })
 }
 

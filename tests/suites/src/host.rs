@@ -145,6 +145,7 @@ pub fn device(at: At) -> Device {
         v4: V4::from_ip(node(dataplane::model::Family::V4)).expect("an IPv4 address"),
         v6: V6::from_ip(node(dataplane::model::Family::V6)).expect("an IPv6 address"),
         local: u32::from(kind == DeviceKind::Pod),
+        peer: 0,
     }
 }
 
@@ -155,6 +156,7 @@ pub fn config(world: &World) -> Config {
         (world.masquerade_all, Config::MASQUERADE_ALL),
         (world.refuse_external, Config::REFUSE_EXTERNAL),
         (world.pod_sockets, Config::POD_SOCKETS),
+        (world.direct, Config::DIRECT),
     ];
     let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
     let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));

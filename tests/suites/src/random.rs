@@ -76,6 +76,10 @@ pub fn world(random: &mut Random) -> World {
     if random.once_in(8) {
         world = world.refusing_external();
     }
+    // There is no route here, so that everything goes as it does without.
+    if random.once_in(4) {
+        world = world.forwarding_directly();
+    }
     world
 }
 

@@ -103,6 +103,8 @@ pub struct World {
     pub take_over: bool,
     pub masquerade_all: bool,
     pub refuse_external: bool,
+    /// Established flows go past the stack, where there is a route.
+    pub direct: bool,
     pub pod_sockets: bool,
     /// The node's network namespace; 0 if socket calls are not met.
     pub netns: u64,
@@ -269,6 +271,12 @@ impl World {
     #[must_use]
     pub fn masquerading_all(mut self) -> Self {
         self.masquerade_all = true;
+        self
+    }
+
+    #[must_use]
+    pub fn forwarding_directly(mut self) -> Self {
+        self.direct = true;
         self
     }
 

@@ -17,6 +17,8 @@ mod beside;
 mod bulk;
 #[path = "lab/collisions.rs"]
 mod collisions;
+#[path = "lab/direct.rs"]
+mod direct;
 #[path = "lab/endpoints.rs"]
 mod endpoints;
 #[path = "lab/frontends.rs"]

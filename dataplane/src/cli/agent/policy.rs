@@ -49,6 +49,10 @@ pub(super) struct PolicyArgs {
     /// What becomes of packets to ClusterIPs from outside the node
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     external_cluster_ip: ExternalClusterIp,
+    /// How packets of established flows get from one device to another. `direct` passes by whatever else the node has
+    /// between its devices: firewall rules, connection tracking, programs at the egress of pods' devices
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    forwarding: Forwarding,
     /// Where ClusterIPs come from, beside what ServiceCIDR objects say: packets to addresses in there that no Service
     /// has do not leave the node
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -73,6 +77,15 @@ enum DetectLocal {
     InterfaceNamePrefix,
     /// Nobody is: clients of ClusterIPs keep their address, and a policy `Local` holds for pods, too
     None,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Forwarding {
+    /// Through the node's own stack, and all rules in there
+    #[default]
+    Stack,
+    /// Right to the device that they leave by, where the kernel's routing knows it
+    Direct,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -137,6 +150,9 @@ impl PolicyArgs {
         let mut flags = 0;
         if self.masquerade_all {
             flags |= Config::MASQUERADE_ALL;
+        }
+        if self.forwarding == Forwarding::Direct {
+            flags |= Config::DIRECT;
         }
         if self.external_cluster_ip == ExternalClusterIp::Refuse {
             flags |= Config::REFUSE_EXTERNAL;

@@ -14,7 +14,7 @@ use crate::{clusters, echo_pod, service};
 const ENETUNREACH: i32 = 101;
 
 /// Two nodes whose agents have these arguments.
-fn clusters_with(extra: &[&str]) -> impl Iterator<Item = Lab> {
+pub(crate) fn clusters_with(extra: &[&str]) -> impl Iterator<Item = Lab> {
     let options = AgentOptions {
         extra: extra.iter().map(|word| (*word).to_owned()).collect(),
         ..AgentOptions::default()

@@ -62,7 +62,7 @@ fn an_outside_client_and_a_pod_find_out_that_a_link_between_them_is_small() {
 
 /// Much by TCP, and datagrams of a size that passes the ends' links only: the first of either way is lost, and
 /// with it goes the news of how large they may be.
-fn finds_out(talk: &lab::talk::From<'_>, vip: SocketAddr) {
+pub(crate) fn finds_out(talk: &lab::talk::From<'_>, vip: SocketAddr) {
     let much = "x".repeat(TRANSFER);
     let heard = talk
         .ask_tcp(vip, &much)
@@ -80,7 +80,7 @@ fn finds_out(talk: &lab::talk::From<'_>, vip: SocketAddr) {
     );
 }
 
-fn route_to_pods(lab: &Lab, node: usize, other: usize) {
+pub(crate) fn route_to_pods(lab: &Lab, node: usize, other: usize) {
     let other = lab.node(other);
     let routes =
         Family::ALL.map(|family| Route::via(pods_of(other, family), other.ips().get(family)).mtu(SMALL));
