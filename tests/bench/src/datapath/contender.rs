@@ -14,8 +14,8 @@ pub(super) enum Contender {
     PlainRouting,
     /// The same, with netfilter's connection tracking at work.
     ConnectionTracking,
-    /// To a VIP, by Shunt.
-    Shunt { services: u32 },
+    /// To a VIP, by Shunt: through the node's stack, or past it.
+    Shunt { services: u32, direct: bool },
     /// To a VIP, by kube-proxy.
     KubeProxy { mode: Mode, services: u32 },
 }
@@ -25,7 +25,12 @@ impl Contender {
     pub(super) fn all(plan: &Plan) -> Vec<Self> {
         let sizes: &[u32] = if plan.quick { &[1_000] } else { &[1, 1_000, 10_000] };
         let mut all = vec![Self::PlainRouting, Self::ConnectionTracking];
-        all.extend(sizes.iter().map(|services| Self::Shunt { services: *services }));
+        for direct in [false, true] {
+            all.extend(sizes.iter().map(|services| Self::Shunt {
+                services: *services,
+                direct,
+            }));
+        }
         for mode in [Mode::Nftables, Mode::Iptables] {
             all.extend(sizes.iter().map(|services| Self::KubeProxy {
                 mode,
@@ -54,7 +59,7 @@ impl Contender {
     pub(super) fn services(self) -> u32 {
         match self {
             Self::PlainRouting | Self::ConnectionTracking => 0,
-            Self::Shunt { services } | Self::KubeProxy { services, .. } => services,
+            Self::Shunt { services, .. } | Self::KubeProxy { services, .. } => services,
         }
     }
 
@@ -69,7 +74,8 @@ impl fmt::Display for Contender {
         let name = match self {
             Self::PlainRouting => BASELINE.to_owned(),
             Self::ConnectionTracking => format!("{BASELINE}, conntrack"),
-            Self::Shunt { .. } => "Shunt".to_owned(),
+            Self::Shunt { direct: false, .. } => "Shunt".to_owned(),
+            Self::Shunt { direct: true, .. } => "Shunt direct".to_owned(),
             Self::KubeProxy { mode, .. } => format!("kube-proxy {mode}"),
         };
         match self.services() {

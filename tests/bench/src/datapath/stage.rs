@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use apiserver::bulk::Bulk;
 use apiserver::{Fixture, Settings, User};
+use lab::agent::AgentOptions;
 use lab::service::Protocol;
 use lab::{Family, Lab, Netns, Node, Pod, Wiring, addresses, netlink};
 use serde_json::{Value, json};
@@ -227,7 +228,7 @@ impl Stage {
         match self.contender {
             Contender::PlainRouting => Ok(()),
             Contender::ConnectionTracking => lab.nodes().iter().try_for_each(track_connections),
-            Contender::Shunt { services } => self.start_shunt(services),
+            Contender::Shunt { services, direct } => self.start_shunt(services, direct),
             Contender::KubeProxy { mode, services } => match &plan.kube_proxy {
                 None => {
                     let ports = self.service_ports(services);
@@ -249,11 +250,15 @@ impl Stage {
         }
     }
 
-    fn start_shunt(&self, services: u32) -> anyhow::Result<()> {
+    fn start_shunt(&self, services: u32, direct: bool) -> anyhow::Result<()> {
         let lab = &self.lab;
         let objects: Vec<String> = self.objects(services).iter().map(Value::to_string).collect();
         fs::write(lab.folder().manifests().join("services.json"), objects.join("\n"))?;
-        lab.start_agents()?;
+        let extra = direct.then(|| "--forwarding=direct".to_owned());
+        lab.start_agents_with(&AgentOptions {
+            extra: extra.into_iter().collect(),
+            ..AgentOptions::default()
+        })?;
         Ok(lab.settle()?)
     }
 
