@@ -297,12 +297,10 @@ impl<F: Family> Tables<F> for HostTables<F> {
     }
 
     fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
-        self.routes
-            .get(&question.dst)
-            .is_some_and(|route| {
-                *hop = *route;
-                true
-            })
+        self.routes.get(&question.dst).is_some_and(|route| {
+            *hop = *route;
+            true
+        })
     }
 
     fn hand_over(&self, hop: &NextHop) {

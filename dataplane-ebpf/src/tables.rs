@@ -18,8 +18,8 @@ use dataplane_common::{
 };
 
 use crate::count::count_one;
-use crate::route::Route;
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
+use crate::route::Route;
 
 /// `-EEXIST`, as map updates return it.
 const EXISTS: i32 = -17;
@@ -223,7 +223,9 @@ impl<F: Stored> Tables<F> for Maps {
                 0 => {
                     let neighbour = &mut bpf_redir_neigh {
                         nh_family: hop.family,
-                        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: hop.neighbour },
+                        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 {
+                            ipv6_nh: hop.neighbour,
+                        },
                     };
                     bpf_redirect_neigh(hop.device, neighbour, size_of::<bpf_redir_neigh>() as i32, 0);
                 }

@@ -32,9 +32,12 @@ const HANDLE: TcHandle = TcHandle::new(0, 0x5348);
 /// How many entries the maps have room for.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sizes {
-    /// Flow entries per address family; a flow takes two, a masqueraded one four
-    #[arg(long, default_value_t = Self::default().max_flows)]
-    pub max_flows: u32,
+    /// Entries for flows over IPv4, of 107 bytes each; a flow takes two, a masqueraded one four
+    #[arg(long, default_value_t = Self::default().max_flows4)]
+    pub max_flows4: u32,
+    /// The same over IPv6, of 137 bytes each
+    #[arg(long, default_value_t = Self::default().max_flows6)]
+    pub max_flows6: u32,
     /// Backends per address family, counted per Service port
     #[arg(long, default_value_t = Self::default().max_backends)]
     pub max_backends: u32,
@@ -55,11 +58,12 @@ pub struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            max_flows: 262_144,
+            max_flows4: 262_144,
+            max_flows6: 131_072,
             max_backends: 262_144,
             max_frontends: 65_536,
             max_services: 32_768,
-            max_affinity: 131_072,
+            max_affinity: 65_536,
             max_ranges: 65_536,
         }
     }
@@ -141,9 +145,9 @@ impl Programs {
             .map_max_entries("sets", sizes.sets())
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);
-        for (flows, addresses, frontends, backends, affinity, ranges) in [
+        for ((flows, max_flows), addresses, frontends, backends, affinity, ranges) in [
             (
-                "flows4",
+                ("flows4", sizes.max_flows4),
                 "addresses4",
                 "frontends4",
                 "backends4",
@@ -151,7 +155,7 @@ impl Programs {
                 "ranges4",
             ),
             (
-                "flows6",
+                ("flows6", sizes.max_flows6),
                 "addresses6",
                 "frontends6",
                 "backends6",
@@ -160,7 +164,7 @@ impl Programs {
             ),
         ] {
             loader
-                .map_max_entries(flows, sizes.max_flows)
+                .map_max_entries(flows, max_flows)
                 .map_max_entries(addresses, sizes.max_frontends)
                 .map_max_entries(frontends, sizes.max_frontends)
                 .map_max_entries(backends, sizes.max_backends)

@@ -43,7 +43,8 @@ impl Kernel {
     /// Loads everything, with maps as small as the cases need. Needs root.
     pub fn load() -> Self {
         Self::of_size(Sizes {
-            max_flows: 4_096,
+            max_flows4: 4_096,
+            max_flows6: 4_096,
             max_backends: 1_024,
             max_frontends: 1_024,
             max_services: 256,

@@ -80,8 +80,10 @@ pub(super) struct Filled {
 impl Filled {
     pub(super) fn new(size: Size) -> anyhow::Result<Self> {
         let services = size.services.next_power_of_two().max(1_024);
+        let flows = (4 * size.flows).max(1 << 17).next_power_of_two();
         let mut kernel = Kernel::of_size(Sizes {
-            max_flows: (4 * size.flows).max(1 << 17).next_power_of_two(),
+            max_flows4: flows,
+            max_flows6: flows,
             max_backends: services * BACKENDS * 2,
             max_frontends: services * 2,
             max_services: services * 2,

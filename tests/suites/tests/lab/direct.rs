@@ -20,7 +20,11 @@ fn every_way_to_a_service_works_past_the_stack() {
     for lab in clusters_with(DIRECT) {
         Ways::new(&lab).all_work(&lab);
         // Asked and answered between two pods of one node, and with the other node.
-        assert!(counted(&lab, 1, "shortcut") > 20, "{}", counted(&lab, 1, "shortcut"));
+        assert!(
+            counted(&lab, 1, "shortcut") > 20,
+            "{}",
+            counted(&lab, 1, "shortcut")
+        );
         assert_eq!(counted(&lab, 1, "rewrite_failed"), 0);
     }
 }
@@ -41,7 +45,10 @@ fn much_data_arrives_whole_past_the_stack_with_offloads_on_and_off() {
             for offloads in Offloads::ALL {
                 lab.set_offloads(offloads).unwrap();
                 for way in [Way::Up, Way::Down] {
-                    println!("{way:?} to {} over {family}, offloads {offloads:?}", server.name());
+                    println!(
+                        "{way:?} to {} over {family}, offloads {offloads:?}",
+                        server.name()
+                    );
                     let (sent, received) = client.bulk(service.at(family, 80), way, BYTES).unwrap();
                     assert_eq!((received.bytes, received), (BYTES, sent));
                 }
@@ -73,7 +80,12 @@ fn a_node_that_stops_to_forward_stops_to_forward_directly() {
         let node = lab.node(1).netns();
         let forward = |is: &str| node.sysctl(&[("ipv4/ip_forward", is)]).unwrap();
         for service in &ways.services {
-            let socket = ways.client.talk().impatient().udp(service.at(Family::V4, 80)).unwrap();
+            let socket = ways
+                .client
+                .talk()
+                .impatient()
+                .udp(service.at(Family::V4, 80))
+                .unwrap();
             let answered = |question: &str| socket.ask(question).is_ok();
             assert!(answered("first") && answered("second"));
             let before = counted(&lab, 1, "shortcut");
