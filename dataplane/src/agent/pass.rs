@@ -12,7 +12,7 @@ use super::{Agent, Backoff};
 use crate::compile::Compiled;
 use crate::memory::give_back;
 use crate::model::ServiceName;
-use crate::plan::{Maps, MapsError, Plan, Planner, Resync};
+use crate::plan::{Maps, MapsError, Op, Plan, Planner, Resync};
 
 /// Services that are compiled, planned and written together when all are.
 const SERVICES_AT_A_TIME: usize = 128;
@@ -139,28 +139,48 @@ impl<M: Maps> Agent<M> {
             error!(service = %shortage.port, map = shortage.bound.map, "not all backends fit");
             failures.push(shortage.bound.into());
         }
-        for (count, op) in plan.ops.iter().enumerate() {
-            if count % WRITES_AT_A_TIME == WRITES_AT_A_TIME - 1 {
+        // Ops of one kind do not depend on each other.
+        let mut written = 0;
+        let alike = plan.ops.chunk_by(|a, b| a.kind() == b.kind());
+        for ops in alike.flat_map(|ops| ops.chunks(WRITES_AT_A_TIME)) {
+            failures.extend(self.write(ops));
+            written += ops.len();
+            if written >= WRITES_AT_A_TIME {
+                written = 0;
                 self.reports.heartbeat.beat();
                 yield_now().await;
             }
-            let Some(planner) = &mut self.planner else { break };
-            if !planner.admits(op) {
-                self.reports.metrics.ops_held_back.inc();
-                debug!(%op, "held back");
-                continue;
+        }
+        failures
+    }
+
+    /// Writes ops of one kind, but for those whose ground another one's failure has taken away.
+    fn write(&mut self, ops: &[Op]) -> Vec<MapsError> {
+        let Some(planner) = &mut self.planner else {
+            return Vec::new();
+        };
+        let metrics = &self.reports.metrics;
+        let (admitted, held_back): (Vec<&Op>, Vec<&Op>) = ops.iter().partition(|op| planner.admits(op));
+        for op in held_back {
+            metrics.ops_held_back.inc();
+            debug!(%op, "held back");
+        }
+        let mut failures = Vec::new();
+        let mut rest = admitted.as_slice();
+        while !rest.is_empty() {
+            let (count, result) = self.maps.apply_all(rest);
+            let (applied, others) = rest.split_at(count.min(rest.len()));
+            for op in applied {
+                planner.applied(op);
+                metrics.op_applied(op);
+                debug!(%op, "applied");
             }
-            match self.maps.apply(op) {
-                Ok(()) => {
-                    planner.applied(op);
-                    self.reports.metrics.op_applied(op);
-                    debug!(%op, "applied");
-                }
-                Err(failure) => {
-                    self.reports.metrics.op_failed(failure.map());
-                    debug!(%op, %failure, "failed");
-                    failures.push(failure);
-                }
+            rest = others;
+            if let (Err(failure), Some((op, others))) = (result, rest.split_first()) {
+                metrics.op_failed(failure.map());
+                debug!(%op, %failure, "failed");
+                failures.push(failure);
+                rest = others;
             }
         }
         failures

@@ -83,6 +83,25 @@ impl Maps for KernelMaps {
         }
         Ok(())
     }
+
+    /// Backends, most of what there is at a start, go by one system call; others by one each.
+    fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
+        let Some(op) = ops.first() else {
+            return (0, Ok(()));
+        };
+        let (written, result) = match op {
+            Op::PutBackend { id, .. } if id.family == Family::V4 => self.tables.v4.put_backends(ops),
+            Op::PutBackend { .. } => self.tables.v6.put_backends(ops),
+            _ => (0, Ok(())),
+        };
+        if written > 0 || result.is_err() {
+            return (written, result);
+        }
+        match self.apply(op) {
+            Ok(()) => (1, Ok(())),
+            Err(error) => (0, Err(error)),
+        }
+    }
 }
 
 impl KernelMaps {
@@ -270,6 +289,22 @@ where
                 Ok(())
             }
         }
+    }
+
+    /// Writes the backends at the beginning of `ops` that are of this family.
+    fn put_backends(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
+        let backends = ops.iter().map_while(|op| match op {
+            Op::PutBackend { id, backend } => Some((id.index, to_backend::<F>(backend)?)),
+            _ => None,
+        });
+        let (slots, values): (Vec<_>, Vec<_>) = backends.unzip();
+        let (written, result) = self.write_backends(&slots, &values);
+        let result = result.map_err(|source| MapsError::System {
+            map: "backends",
+            action: "write",
+            source,
+        });
+        (written, result)
     }
 
     fn put_range(&mut self, key: &Key<common::RangeKey<F>>, sizes: &Sizes) -> Result<(), MapsError> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bpf() commands that aya 0.14 does not have: reading many slots at once, detaching a link now, and
+//! The bpf() commands that aya 0.14 does not have: reading and writing many slots at once, detaching a link now, and
 //! asking a link of a cgroup for it and giving it another program.
 
 use std::ffi::CString;
@@ -18,6 +18,7 @@ const OBJ_GET: libc::c_long = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 /// For arrays since Linux 5.6.
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+const MAP_UPDATE_BATCH: libc::c_long = 26;
 /// Since Linux 5.7, as links to cgroups.
 const LINK_UPDATE: libc::c_long = 29;
 /// Since Linux 5.9; for TCX links since these exist (6.6).
@@ -81,6 +82,31 @@ pub(super) fn read_array<V: Pod + Default>(map: &MapData, length: u32) -> io::Re
         }
     }
     Ok(values)
+}
+
+/// Writes slots of an array: how many it wrote, in order, and why not all.
+pub(super) fn write_slots<V: Pod>(map: &MapData, slots: &[u32], values: &[V]) -> (usize, io::Result<()>) {
+    let mut attr = BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: slots.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: slots.len().min(values.len()) as u32,
+        map_fd: map.fd().as_fd().as_raw_fd().cast_unsigned(),
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: `attr` is a valid `bpf_attr` for this command; there are `count` keys and as many values, of the map's
+    // value size, which is `V`'s.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            MAP_UPDATE_BATCH,
+            &raw mut attr,
+            size_of::<BatchAttr>(),
+        )
+    };
+    (attr.count as usize, succeeded(result))
 }
 
 /// The members of `union bpf_attr` for `BPF_OBJ_GET`.

@@ -15,7 +15,7 @@ use dataplane_common::{
 
 use super::family::HostFamily;
 use super::pins::Pins;
-use super::syscall::read_array;
+use super::syscall::{read_array, write_slots};
 
 /// The maps of one family.
 pub struct FamilyTables<F: HostFamily>
@@ -30,7 +30,7 @@ where
     pub affinity: HashMap<MapData, AffinityKey<F>, Affinity<F>>,
     pub ranges: LpmTrie<MapData, RangeKey<F>, u8>,
     pub networks: Array<MapData, Networks<F>>,
-    /// The same map, for reading it as a whole.
+    /// The same map, for many slots at once.
     slots: MapData,
 }
 
@@ -94,6 +94,11 @@ where
     /// Every slot of `backends`, in order; one never filled holds a backend that is gone.
     pub fn all_backends(&self) -> io::Result<Vec<Backend<F>>> {
         read_array(&self.slots, self.backends.len())
+    }
+
+    /// Writes slots of `backends`: how many, in order, and why not all.
+    pub(super) fn write_backends(&self, slots: &[u32], values: &[Backend<F>]) -> (usize, io::Result<()>) {
+        write_slots(&self.slots, slots, values)
     }
 }
 

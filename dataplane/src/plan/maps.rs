@@ -17,6 +17,17 @@ pub trait Maps {
 
     /// One change. After an error the entry is as before, except that a set may be half there.
     fn apply(&mut self, op: &Op) -> Result<(), MapsError>;
+
+    /// Changes in order, as many at once as the tables take. How many were made, from the first on; after an error
+    /// the next of them was not.
+    fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
+        for (count, op) in ops.iter().enumerate() {
+            if let Err(error) = self.apply(op) {
+                return (count, Err(error));
+            }
+        }
+        (ops.len(), Ok(()))
+    }
 }
 
 /// The sizes of the tables that are indexed by ids.
