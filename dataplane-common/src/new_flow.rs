@@ -13,7 +13,7 @@ use crate::reject::reject;
 use crate::reserve::{claim, forget, is_over};
 use crate::rewrite::rewrite;
 use crate::select::{Scope, backend, frontend};
-use crate::service::{AddressFlags, FrontendValue};
+use crate::service::AddressFlags;
 use crate::source::Source;
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
@@ -21,8 +21,8 @@ use crate::work::Work;
 
 /// Where a packet without a flow goes.
 enum Route {
-    /// To the backend that was written into the flow's value.
-    Backend,
+    /// To a backend of `work.frontend`.
+    Frontend,
     /// To no VIP, with the tuple of a live Service flow: by another source port.
     Beside,
     /// To no VIP, with the tuple of a Service flow that is over.
@@ -45,19 +45,24 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
         isn,
         ..FlowValue::default()
     };
-    match route(tables, work) {
-        Route::Backend => {}
-        Route::Beside => work.contested = 1,
+    // One after the other, not one inside the other: together their frames are too large for the stack.
+    let chosen = match route(tables, work) {
+        Route::Frontend => choose(tables, work),
+        Route::Beside => {
+            work.contested = 1;
+            Ok(())
+        }
         Route::Stale => {
             forget(tables, &work.reply_key);
             return Outcome::StaleRemoved;
         }
-        Route::End(outcome) => {
-            return match outcome.verdict() {
-                Verdict::Answer => reject(packet, tables, &work.headers, outcome),
-                Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
-            };
-        }
+        Route::End(outcome) => Err(outcome),
+    };
+    if let Err(outcome) = chosen {
+        return match outcome.verdict() {
+            Verdict::Answer => reject(packet, tables, &work.headers, outcome),
+            Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
+        };
     }
     let outcome = open(tables, work);
     if outcome.verdict() == Verdict::Drop {
@@ -81,7 +86,10 @@ fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
     match frontend(tables, &work.headers.key, flags) {
         Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Route::End(Outcome::OwnAddress),
-        Ok(frontend) => choose(tables, work, &frontend),
+        Ok(frontend) => {
+            work.frontend = frontend;
+            Route::Frontend
+        }
         Err(Outcome::NotOurs) => direct(tables, work),
         Err(outcome) => Route::End(outcome),
     }
@@ -97,25 +105,22 @@ fn has_owner<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
 }
 
 /// Gives the packet's flow to one of the frontend's backends.
-#[inline(always)]
-fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &FrontendValue) -> Route {
-    let (headers, value) = (&work.headers, &mut work.value);
+#[inline(never)]
+fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), Outcome> {
+    let (headers, frontend, value) = (&work.headers, &work.frontend, &mut work.value);
     let key = &headers.key;
     let midway = headers.continues();
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
-        return Route::End(Outcome::TakenOver);
+        return Err(Outcome::TakenOver);
     }
     let source = Source::of(tables, &key.src);
     if source.scope == Scope::External
         && frontend.is_cluster_ip()
         && tables.config().flags & Config::REFUSE_EXTERNAL != 0
     {
-        return Route::End(Outcome::RejectedExternal);
+        return Err(Outcome::RejectedExternal);
     }
-    let backend = match backend(tables, key, frontend, source.scope, value) {
-        Ok(backend) => backend,
-        Err(outcome) => return Route::End(outcome),
-    };
+    let backend = backend(tables, key, frontend, source.scope, value)?;
     if source.needs_masquerade(tables, key, frontend, &backend) {
         value.state = value.state.with(State::MASQUERADE);
     }
@@ -123,7 +128,7 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, frontend: &Fr
         // Its entry was evicted: there will be no SYN-ACK to wait for.
         value.state = value.state.with(State::REPLIED);
     }
-    Route::Backend
+    Ok(())
 }
 
 /// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service

@@ -12,6 +12,8 @@ mod family;
 mod pins;
 mod programs;
 mod sockets;
+#[cfg(test)]
+mod stack;
 mod store;
 mod sweep;
 mod syscall;

@@ -22,7 +22,7 @@ use super::pins::{Pins, PinsError};
 use super::sockets::chooses_errors;
 use super::syscall::detach_link;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
 
 /// Where our clsact filter stands among others, and which of that priority it is. A CNI's own
 /// filters usually have priority 1; ours must see a packet first.

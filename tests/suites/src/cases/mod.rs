@@ -47,13 +47,13 @@ pub struct Case {
 }
 
 impl Case {
-    /// The longest time that it lets pass at once, in seconds.
-    pub fn longest_age(&self) -> u64 {
+    /// The time that it lets pass all in all, in seconds.
+    pub fn duration(&self) -> u64 {
         let ages = self.steps.iter().map(|step| match step {
             Step::Age(seconds) => *seconds,
             _ => 0,
         });
-        ages.max().unwrap_or(0)
+        ages.sum()
     }
 }
 
