@@ -29,7 +29,7 @@ enum Command {
     Agent(Box<agent::Args>),
     /// Tell whether this machine can run Shunt
     Check(check::Args),
-    /// Show what the kernel holds and counts
+    /// Show what the kernel holds and counts, and the settings in force
     Status(status::Args),
     /// List the Services the kernel knows, with their backends
     Services(services::Args),

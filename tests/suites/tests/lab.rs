@@ -39,6 +39,8 @@ mod plain;
 mod refusal;
 #[path = "lab/routing.rs"]
 mod routing;
+#[path = "lab/status.rs"]
+mod status;
 #[path = "lab/steady.rs"]
 mod steady;
 #[path = "lab/take_over.rs"]

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt status`: what the kernel holds and counts, agent or no agent.
+//! `shunt status`: what the kernel holds and counts, and the settings in force, agent or no agent.
+
+mod settings;
 
 use serde::Serialize;
 
+use self::settings::Settings;
 use super::RootArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables, sockets_cgroup};
@@ -21,6 +24,7 @@ pub(super) struct Args {
 struct Status {
     root: String,
     map_abi: u32,
+    settings: Settings,
     devices: Vec<DeviceStatus>,
     sockets: Option<SocketsStatus>,
     entries: Entries,
@@ -33,6 +37,8 @@ struct DeviceStatus {
     index: u32,
     kind: &'static str,
     attached: bool,
+    /// Who sends by it is one of this node's pods, where pods are told by device.
+    local: bool,
 }
 
 /// Present if socket calls are met.
@@ -60,6 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let status = Status {
         root: pins.root().display().to_string(),
         map_abi: MAP_ABI,
+        settings: Settings::read(&pins, &tables),
         devices: devices(&pins, &tables),
         sockets: sockets(&pins, &tables),
         entries: entries(&tables),
@@ -90,6 +97,7 @@ fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
             index,
             kind: DeviceKind::from_raw(device.kind).map_or("unknown", DeviceKind::as_str),
             attached: attached.contains(&index),
+            local: device.local != 0,
         })
         .collect();
     devices.sort_by_key(|device| device.index);
@@ -132,12 +140,13 @@ fn text(status: &Status) -> String {
         .devices
         .iter()
         .map(|device| {
-            let attached = if device.attached { "yes" } else { "-" };
+            let yes_or_not = |yes| if yes { "yes" } else { "-" }.to_owned();
             vec![
                 device.name.clone(),
                 device.index.to_string(),
                 device.kind.to_owned(),
-                attached.to_owned(),
+                yes_or_not(device.attached),
+                yes_or_not(device.local),
             ]
         })
         .collect();
@@ -167,7 +176,7 @@ fn text(status: &Status) -> String {
     format!(
         "pinned at {} (map layout {})\n\
          {} Service ports, {} frontends at {} addresses, {} backends in {} sets, {} flow entries\n\
-         {sockets}\n\n{}\n\n{}",
+         {sockets}\n\n{}\n\n{}\n\n{}",
         status.root,
         status.map_abi,
         entries.services,
@@ -176,7 +185,8 @@ fn text(status: &Status) -> String {
         entries.backends,
         entries.sets,
         entries.flows,
-        table(&["DEVICE", "INDEX", "KIND", "LINKS"], &devices),
+        status.settings.text(),
+        table(&["DEVICE", "INDEX", "KIND", "LINKS", "PODS"], &devices),
         table(&["HOOK", "OUTCOME", "PACKETS"], &outcomes)
     )
 }
