@@ -10,6 +10,7 @@ pub mod devices;
 pub mod health;
 pub mod index;
 pub mod kernel;
+pub mod listen;
 pub mod memory;
 pub mod metrics;
 pub mod model;

@@ -8,5 +8,5 @@ mod status;
 
 pub use heartbeat::Heartbeat;
 pub use ready::{Ready, Task};
-pub use server::{Admin, listen_for_ever, serve};
+pub use server::{Admin, serve};
 pub use status::{RefusedObject, Status};

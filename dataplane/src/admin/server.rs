@@ -2,9 +2,8 @@
 //! The HTTP server.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,13 +12,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
-use tracing::{error, info};
 
 use super::{Heartbeat, Ready, Status};
+use crate::listen::listen_for_ever;
 
 /// What the server shows.
 #[derive(Clone, Debug)]
@@ -30,49 +27,13 @@ pub struct Admin {
     pub status: watch::Receiver<Status>,
 }
 
-/// A port that is taken may become free: routing goes on without it meanwhile.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves until `shutdown`, whatever happens.
 pub async fn serve(addr: SocketAddr, admin: Admin, shutdown: impl Future<Output = ()> + Send) {
     tokio::select! {
-        () = listen_for_ever("admin port", addr, router(admin)) => {}
+        () = listen_for_ever("admin port", addr, router(admin), |_| {}) => {}
         () = shutdown => {}
-    }
-}
-
-/// Serves at a port, or waits for it, and never ends.
-pub async fn listen_for_ever(port: &'static str, addr: SocketAddr, router: Router) {
-    loop {
-        let failure = match bind(addr).await {
-            Ok(listener) => listen(port, listener, router.clone()).await,
-            Err(failure) => failure,
-        };
-        error!(port, %addr, %failure, retry_after = ?RETRY_AFTER, "cannot serve");
-        sleep(RETRY_AFTER).await;
-    }
-}
-
-/// `[::]` is both families, and only IPv4 on a machine without IPv6.
-async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(addr).await {
-        Err(_) if addr.ip() == Ipv6Addr::UNSPECIFIED => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await
-        }
-        bound => bound,
-    }
-}
-
-/// Returns only if serving failed.
-async fn listen(port: &'static str, listener: TcpListener, router: Router) -> std::io::Error {
-    if let Ok(addr) = listener.local_addr() {
-        info!(port, %addr, "open");
-    }
-    match axum::serve(listener, router).await {
-        Ok(()) => std::io::ErrorKind::ConnectionAborted.into(),
-        Err(failure) => failure,
     }
 }
 
@@ -124,7 +85,7 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -155,7 +116,7 @@ mod tests {
         let ready = admin.ready.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen("admin port", listener, router(admin)));
+        tokio::spawn(axum::serve(listener, router(admin)).into_future());
         let task = ready.register_task("first lists");
         assert_eq!(
             get(addr, "/readyz").await,
@@ -171,7 +132,7 @@ mod tests {
         let (admin, sender) = admin();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen("admin port", listener, router(admin)));
+        tokio::spawn(axum::serve(listener, router(admin)).into_future());
         sender.send_replace(Status {
             awaited: vec!["services".into()],
             ..Status::default()
@@ -182,21 +143,5 @@ mod tests {
             serde_json::from_str::<Status>(&body).unwrap().awaited,
             ["services"]
         );
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_waited_for() {
-        let (admin, _status) = admin();
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = taken.local_addr().unwrap();
-        let server = tokio::spawn(serve(addr, admin, std::future::pending()));
-        tokio::task::yield_now().await;
-        assert!(!server.is_finished());
-        drop(taken);
-        tokio::time::pause();
-        while TcpStream::connect(addr).await.is_err() {
-            sleep(RETRY_AFTER).await;
-        }
-        server.abort();
     }
 }

@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 use super::{Agent, Backoff};
 use crate::compile::Compiled;
 use crate::memory::give_back;
-use crate::model::ServiceName;
+use crate::model::{ServiceName, Surroundings};
 use crate::plan::{Maps, MapsError, Op, Plan, Planner, Resync};
 
 /// Services that are compiled, planned and written together when all are.
@@ -56,17 +56,19 @@ impl<M: Maps> Agent<M> {
         self.resync_at = None;
         self.index.mark_all_dirty();
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
+        let surroundings = self.index.surroundings();
+        if let Some(planner) = &mut self.planner {
+            planner.set_surroundings(surroundings.clone());
+        }
         let (mut resync, mut ops, mut failures) = (Resync::default(), 0, Vec::new());
         for part in dirty.chunks(SERVICES_AT_A_TIME) {
-            let wanted = self.compile(part);
+            let wanted = self.compile(part, &surroundings);
             let Some(planner) = &mut self.planner else { break };
-            planner.set_surroundings(self.index.surroundings());
             let plan = resync.part(planner, &wanted);
             ops += plan.ops.len();
             failures.extend(self.carry_out(plan).await);
         }
         if let Some(planner) = &mut self.planner {
-            planner.set_surroundings(self.index.surroundings());
             let plan = resync.rest(planner);
             ops += plan.ops.len();
             failures.extend(self.carry_out(plan).await);
@@ -87,11 +89,12 @@ impl<M: Maps> Agent<M> {
             return Vec::new();
         }
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
-        let wanted = self.compile(&dirty);
+        let surroundings = self.index.surroundings();
+        let wanted = self.compile(&dirty, &surroundings);
         let Some(planner) = &mut self.planner else {
             return Vec::new();
         };
-        planner.set_surroundings(self.index.surroundings());
+        planner.set_surroundings(surroundings);
         let plan = planner.plan(&wanted);
         debug!(
             services = wanted.len(),
@@ -101,22 +104,26 @@ impl<M: Maps> Agent<M> {
         self.carry_out(plan).await
     }
 
-    fn compile(&mut self, services: &[ServiceName]) -> BTreeMap<ServiceName, Compiled> {
+    fn compile(
+        &mut self,
+        services: &[ServiceName],
+        surroundings: &Surroundings,
+    ) -> BTreeMap<ServiceName, Compiled> {
         self.reports.metrics.compiles.inc_by(services.len() as u64);
         let compiled = services
             .iter()
             .map(|name| (name.clone(), self.index.compile(name)))
             .collect();
-        self.tell_checks(&compiled);
+        self.tell_checks(&compiled, surroundings);
         compiled
     }
 
     /// Load balancers are told at once what the kernel is about to hold, as kube-proxy does.
-    fn tell_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>) {
-        let addresses = self.index.surroundings().addresses.into_iter();
+    fn tell_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>, surroundings: &Surroundings) {
+        let addresses = surroundings.addresses.iter();
         let addresses = addresses
             .filter(|(_, own)| own.serves_node_ports)
-            .map(|(addr, _)| addr)
+            .map(|(addr, _)| *addr)
             .collect();
         self.reports.checks.send_if_modified(|told| {
             let mut changed = told.addresses != addresses;

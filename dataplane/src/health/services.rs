@@ -5,21 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::response::Response;
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Health;
 use super::answer::answer;
 use crate::announce::{Announcement, Announcer};
 use crate::compile::HealthCheck;
+use crate::listen::listen_for_ever;
 use crate::model::{Kind, ObjectRef, ServiceName};
 
 /// What can be asked, and where.
@@ -30,29 +28,25 @@ pub struct Checks {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// A port that is taken may become free.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 const WEIGHT: &str = "x-load-balancing-endpoint-weight";
 
 /// Keeps the ports open that `checks` tells of, for as long as it tells.
 pub async fn serve(mut checks: watch::Receiver<Checks>, health: Health, announcer: Announcer) {
-    let mut ports = Ports {
-        open: BTreeMap::new(),
-        failed: BTreeSet::new(),
-        desk: Desk {
-            checks: checks.clone(),
-            health,
-        },
-        announcer,
+    let desk = Desk {
+        checks: checks.clone(),
+        health,
     };
+    // Dropping a sender closes the port.
+    let mut ports: BTreeMap<Place, oneshot::Sender<()>> = BTreeMap::new();
     loop {
         let wanted = checks.borrow_and_update().places();
-        ports.settle(wanted).await;
-        let told = tokio::select! {
-            told = checks.changed() => told,
-            () = sleep(RETRY_AFTER), if !ports.failed.is_empty() => Ok(()),
-        };
-        if told.is_err() {
+        ports.retain(|place, _| wanted.contains(place));
+        for place in wanted {
+            ports
+                .entry(place)
+                .or_insert_with_key(|place| open(place.clone(), desk.clone(), announcer.clone()));
+        }
+        if checks.changed().await.is_err() {
             return;
         }
     }
@@ -72,15 +66,6 @@ impl Checks {
     }
 }
 
-struct Ports {
-    /// Dropping a sender closes the port.
-    open: BTreeMap<Place, oneshot::Sender<()>>,
-    /// Told once, tried again and again.
-    failed: BTreeSet<Place>,
-    desk: Desk,
-    announcer: Announcer,
-}
-
 /// What a handler needs to answer.
 #[derive(Clone)]
 struct Desk {
@@ -88,61 +73,27 @@ struct Desk {
     health: Health,
 }
 
-impl Ports {
-    async fn settle(&mut self, wanted: BTreeSet<Place>) {
-        self.open.retain(|place, server| {
-            let stays = wanted.contains(place) && !server.is_closed();
-            if !stays {
-                info!(service = %place.0, addr = %place.1, "health check closed");
-            }
-            stays
-        });
-        self.failed.retain(|place| wanted.contains(place));
-        for place in wanted {
-            if self.open.contains_key(&place) {
-                continue;
-            }
-            match open(&place, self.desk.clone()).await {
-                Ok(server) => {
-                    info!(service = %place.0, addr = %place.1, "health check open");
-                    self.failed.remove(&place);
-                    self.open.insert(place, server);
-                }
-                Err(failure) => self.tell(place, &failure),
-            }
-        }
-    }
-
-    fn tell(&mut self, place: Place, failure: &io::Error) {
-        if self.failed.contains(&place) {
-            return;
-        }
-        let (service, addr) = &place;
-        warn!(%service, %addr, %failure, retry_after = ?RETRY_AFTER, "cannot open the health check port");
-        self.announcer.tell(Announcement {
-            about: ObjectRef::new(Kind::Service, service),
-            reason: "FailedToStartServiceHealthcheck",
-            action: "Listen",
-            note: format!("failed to start healthcheck {service} on {addr}: {failure}"),
-        });
-        self.failed.insert(place);
-    }
-}
-
-async fn open((name, addr): &Place, desk: Desk) -> io::Result<oneshot::Sender<()>> {
-    let listener = TcpListener::bind(addr).await?;
-    let router = Router::new().fallback(ask).with_state((name.clone(), desk));
-    let (server, closed) = oneshot::channel::<()>();
+/// Opens a port, or waits until it can be. What is returned keeps it.
+fn open((service, addr): Place, desk: Desk, announcer: Announcer) -> oneshot::Sender<()> {
+    let router = Router::new().fallback(ask).with_state((service.clone(), desk));
+    let (kept, closed) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        let until = async {
-            // Either way it is over: nobody sends anything.
-            let _ = closed.await;
+        let tell = |failure: &io::Error| {
+            announcer.tell(Announcement {
+                about: ObjectRef::new(Kind::Service, &service),
+                reason: "FailedToStartServiceHealthcheck",
+                action: "Listen",
+                note: format!("failed to start healthcheck {service} on {addr}: {failure}"),
+            });
         };
-        if let Err(failure) = axum::serve(listener, router).with_graceful_shutdown(until).await {
-            warn!(%failure, "a health check port failed");
+        let port = format!("health check port of {service}");
+        tokio::select! {
+            () = listen_for_ever(&port, addr, router, tell) => {}
+            // Either way it is over: nobody sends anything.
+            _ = closed => info!(port, %addr, "closed"),
         }
     });
-    Ok(server)
+    kept
 }
 
 async fn ask(State((name, desk)): State<(ServiceName, Desk)>) -> Response {
@@ -168,8 +119,11 @@ fn body(name: &ServiceName, local: usize, healthy: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
 
     use super::*;
 
