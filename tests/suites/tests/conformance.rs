@@ -105,7 +105,13 @@ fn tests_in(source: &str) -> Vec<String> {
 #[test]
 fn every_case_of_the_checklist_has_its_line() {
     let told: Vec<String> = rows().into_iter().map(|row| row.number).collect();
-    let wanted: Vec<&str> = CHECKLIST.split_whitespace().collect();
+    let mut wanted: Vec<String> = CHECKLIST.split_whitespace().map(str::to_owned).collect();
+    // Shunt's own go on from there.
+    wanted.extend(
+        (100..)
+            .take(told.len().saturating_sub(wanted.len()))
+            .map(|number: u32| number.to_string()),
+    );
     assert_eq!(told, wanted);
 }
 
