@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bounded waiting. A wait says what it waits for, and what it saw last when it gives up.
 
+use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// Long enough for a busy two-core machine; nothing that works comes near it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds. Long enough for a busy two-core machine; nothing that works comes near it. `SHUNT_LAB_PATIENCE` is for an
+/// emulated one.
+const PATIENCE: u64 = 20;
 
 const PAUSE: Duration = Duration::from_millis(3);
 
 /// Tries until it succeeds; `Err` says why it has not yet.
 pub fn until<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -> Result<T> {
-    until_within(PATIENCE, what, attempt)
+    until_within(patience(), what, attempt)
+}
+
+fn patience() -> Duration {
+    let said = env::var("SHUNT_LAB_PATIENCE").ok();
+    Duration::from_secs(said.and_then(|said| said.parse().ok()).unwrap_or(PATIENCE))
 }
 
 pub fn until_within<T>(
