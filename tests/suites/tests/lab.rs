@@ -27,6 +27,8 @@ mod frontends;
 mod host_changes;
 #[path = "lab/host_clients.rs"]
 mod host_clients;
+#[path = "lab/host_frontends.rs"]
+mod host_frontends;
 #[path = "lab/host_scope.rs"]
 mod host_scope;
 #[path = "lab/links.rs"]

@@ -14,19 +14,19 @@ use lab::{Family, Ips, Lab, Service, Wiring};
 
 use crate::{clusters, echo_pod, lead};
 
-const NODE_PORT: u16 = 30_080;
+pub(crate) const NODE_PORT: u16 = 30_080;
 
 /// Port 80 of TCP and UDP, to port 8080.
-fn web() -> ServiceSpec {
+pub(crate) fn web() -> ServiceSpec {
     ServiceSpec::new("web").tcp_and_udp(80, 8080)
 }
 
 /// An address among the Services' that is no ClusterIP: the host outside knows the way there, by node 1.
-fn lent(number: u16) -> Ips {
+pub(crate) fn lent(number: u16) -> Ips {
     addresses::vip(0xe000 + number)
 }
 
-fn at(ips: Ips, family: Family, port: u16) -> SocketAddr {
+pub(crate) fn at(ips: Ips, family: Family, port: u16) -> SocketAddr {
     (ips.get(family), port).into()
 }
 

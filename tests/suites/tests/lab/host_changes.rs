@@ -11,7 +11,7 @@ use lab::service::{Protocol, ServiceSpec};
 use lab::workloads::none_failed;
 use lab::{Family, Lab, Pod, wait};
 
-use crate::host_clients::{ask, domains, named};
+use crate::host_clients::{ask, domains, named, say};
 use crate::{clusters, echo_pod, lead, service};
 
 const ECONNABORTED: i32 = 103;
@@ -188,12 +188,6 @@ fn no_request_of_a_node_is_lost_when_its_agent_is_killed_and_replaced() {
             assert_eq!((say(&connected), answer.pod, from), (pods.0, pods.1, vip));
         }
     }
-}
-
-/// Says something on a connected socket; who answers.
-fn say(socket: &Held<'_>) -> String {
-    socket.send("hello\n").unwrap();
-    socket.receive().unwrap().pod
 }
 
 /// A socket that the VIP has led to this pod: the first of many.

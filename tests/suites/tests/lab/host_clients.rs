@@ -15,8 +15,8 @@ use lab::{Family, Lab, Node, Service};
 
 use crate::{clusters, echo_pod, lead, service};
 
-const ECONNREFUSED: i32 = 111;
-const EHOSTUNREACH: i32 = 113;
+pub(crate) const ECONNREFUSED: i32 = 111;
+pub(crate) const EHOSTUNREACH: i32 = 113;
 
 /// A socket's domains for addresses of this family alone.
 pub(crate) fn domains(family: Family) -> Domains {
@@ -25,7 +25,7 @@ pub(crate) fn domains(family: Family) -> Domains {
 }
 
 /// Ways for a socket to name an address of this family; the second takes an IPv4 address as mapped.
-fn ways(family: Family) -> [(Domains, bool); 2] {
+pub(crate) fn ways(family: Family) -> [(Domains, bool); 2] {
     match family {
         Family::V4 => [(Domains::V4, false), (Domains::Both, true)],
         Family::V6 => [(Domains::V6, false), (Domains::Both, false)],
@@ -70,7 +70,7 @@ fn every_socket_call_reaches_a_vip_and_shows_it() {
 }
 
 /// All calls that lead to an answer; each checks what it is shown.
-fn speak(caller: &Caller, domains: Domains, vip: SocketAddr) -> Vec<Answer> {
+pub(crate) fn speak(caller: &Caller, domains: Domains, vip: SocketAddr) -> Vec<Answer> {
     let mut answers: Vec<_> = [Kind::Tcp, Kind::Mptcp]
         .map(|kind| {
             let socket = caller.open(kind, domains).unwrap();
@@ -143,6 +143,12 @@ fn one_socket_speaks_with_several_services_and_with_pods_directly() {
         }
         assert_no_vip(capture, &services);
     }
+}
+
+/// Says something on a connected socket; who answers.
+pub(crate) fn say(socket: &Held<'_>) -> String {
+    socket.send("hello\n").unwrap();
+    socket.receive().unwrap().pod
 }
 
 pub(crate) fn ask(socket: &Held<'_>, to: SocketAddr) -> (Answer, SocketAddr) {
@@ -307,7 +313,7 @@ fn programs_of_the_node_resolve_names_and_fetch_pages() {
     }
 }
 
-fn curl(node: &Node, url: &str) {
+pub(crate) fn curl(node: &Node, url: &str) {
     let curl = Path::new("/usr/bin/curl");
     if !curl.exists() {
         println!("*** SKIPPED: no curl on this machine ***");
@@ -351,17 +357,24 @@ pub(crate) fn everywhere(lab: &Lab) -> Capture {
 /// A socket's call leaves nothing to be translated later: not a packet names a VIP.
 #[track_caller]
 pub(crate) fn assert_no_vip(capture: Capture, services: &[Service]) {
+    assert_none_names(capture, |addr| {
+        services.iter().any(|service| service.vip().contains(addr.ip()))
+    });
+}
+
+/// Not a packet is from or to such an address.
+#[track_caller]
+pub(crate) fn assert_none_names(capture: Capture, is_such: impl Fn(SocketAddr) -> bool) {
     let seen = capture.stop().unwrap();
     assert!(!seen.is_empty(), "the capture saw nothing");
-    let is_vip = |addr: SocketAddr| services.iter().any(|service| service.vip().contains(addr.ip()));
     for packet in &seen {
         if let Some(it) = packet.packet() {
-            assert!(!is_vip(it.source) && !is_vip(it.destination), "{packet}");
+            assert!(!is_such(it.source) && !is_such(it.destination), "{packet}");
         }
     }
 }
 
 /// A node speaks from any of its addresses: the uplink's, or the gateway's that a pod's device carries.
-fn is_of(node: &Node, addr: IpAddr) -> bool {
+pub(crate) fn is_of(node: &Node, addr: IpAddr) -> bool {
     node.ips().contains(addr) || lab::addresses::gateway(node.number()).contains(addr)
 }
