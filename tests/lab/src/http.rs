@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One HTTP request over a connection of its own.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use crate::error::{Doing, Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// Names in small letters.
+    pub headers: BTreeMap<String, String>,
     pub body: String,
     /// The client's end of the connection.
     pub client: SocketAddr,
@@ -18,7 +21,7 @@ pub struct Answer {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks from the calling thread's namespace. HTTP/1.0 asks for a plain body and then the end of the
-/// connection: nothing to parse but the status.
+/// connection: nothing to parse but the head.
 pub fn get(server: SocketAddr, path: &str) -> Result<Answer> {
     let doing = || format!("GET {path} at {server}");
     let mut stream = TcpStream::connect_timeout(&server, PATIENCE).doing(doing)?;
@@ -34,6 +37,7 @@ pub fn get(server: SocketAddr, path: &str) -> Result<Answer> {
     match status {
         Some(status) => Ok(Answer {
             status,
+            headers: head.lines().skip(1).filter_map(header).collect(),
             body: body.to_owned(),
             client,
         }),
@@ -43,4 +47,9 @@ pub fn get(server: SocketAddr, path: &str) -> Result<Answer> {
             why: "no status".to_owned(),
         }),
     }
+}
+
+fn header(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
 }

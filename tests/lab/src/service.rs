@@ -62,6 +62,7 @@ pub struct ServiceSpec {
     external_local: bool,
     internal_local: bool,
     affinity_seconds: Option<i32>,
+    health_check_port: Option<u16>,
 }
 
 impl ServiceSpec {
@@ -84,6 +85,7 @@ impl ServiceSpec {
             external_local: false,
             internal_local: false,
             affinity_seconds: None,
+            health_check_port: None,
         }
     }
 
@@ -195,6 +197,15 @@ impl ServiceSpec {
         }
     }
 
+    /// `healthCheckNodePort`.
+    #[must_use]
+    pub fn health_check(self, port: u16) -> Self {
+        Self {
+            health_check_port: Some(port),
+            ..self
+        }
+    }
+
     fn kind(&self) -> &'static str {
         if self.load_balancer.is_some() {
             "LoadBalancer"
@@ -248,6 +259,7 @@ impl ServiceSpec {
                     .then(|| self.source_ranges.clone()),
                 external_traffic_policy: policy(self.external_local).filter(|_| self.kind() != "ClusterIP"),
                 internal_traffic_policy: policy(self.internal_local),
+                health_check_node_port: self.health_check_port.map(i32::from),
                 session_affinity: self.affinity_seconds.map(|_| "ClientIP".to_owned()),
                 session_affinity_config: self.affinity_seconds.map(affinity),
                 cluster_ip: addresses.first().cloned(),

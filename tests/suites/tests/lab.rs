@@ -23,6 +23,8 @@ mod direct;
 mod endpoints;
 #[path = "lab/frontends.rs"]
 mod frontends;
+#[path = "lab/health.rs"]
+mod health;
 #[path = "lab/host_changes.rs"]
 mod host_changes;
 #[path = "lab/host_clients.rs"]
