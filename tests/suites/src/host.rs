@@ -2,7 +2,7 @@
 //! The table's first machine: the decisions as built for the host.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use dataplane::kernel::HostFamily;
 use dataplane::kernel::convert::{to_backend, to_flags, to_frontend, to_key, to_networks, to_prefix};
@@ -10,7 +10,9 @@ use dataplane::model::Protocol;
 use dataplane::plan::ServiceId;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostSocket, HostTables};
-use dataplane_common::{Call, Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6};
+use dataplane_common::{
+    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6,
+};
 use ipnet::IpNet;
 
 use crate::cases::Machine;
@@ -32,13 +34,29 @@ impl Host {
 }
 
 impl Host {
-    /// What becomes of a socket's call. The kernel has no test run for these: there, the lab makes them.
-    pub fn call(&mut self, call: Call, socket: &mut HostSocket) -> Outcome {
-        match socket.remote.0.as_mapped() {
+    /// Makes a socket's call about an address: how it ends, and about which address it is then. The kernel has no test
+    /// run for these: there, the lab makes them.
+    pub fn call(&mut self, call: Call, socket: &mut HostSocket, about: SocketAddr) -> (Outcome, SocketAddr) {
+        let ip = match about.ip() {
+            IpAddr::V4(v4) => Addr6::mapped(v4.into()),
+            IpAddr::V6(v6) => v6.into(),
+        };
+        socket.remote = (ip, Port::new(about.port()));
+        let outcome = match ip.as_mapped() {
             Some(_) => make::<V4>(&self.v4, call, socket),
             None => make::<V6>(&self.v6, call, socket),
-        }
+        };
+        (outcome, plain(socket.remote))
     }
+}
+
+/// An address as sockets hold it: one of IPv4 in the form of IPv6.
+pub fn plain((addr, port): (Addr6, Port)) -> SocketAddr {
+    let ip = match addr.as_mapped() {
+        Some(v4) => V4::to_ip(v4),
+        None => V6::to_ip(addr),
+    };
+    SocketAddr::new(ip, port.get())
 }
 
 fn make<F: HostFamily>(tables: &HostTables<F>, call: Call, socket: &mut HostSocket) -> Outcome {

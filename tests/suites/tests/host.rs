@@ -22,3 +22,12 @@ fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_on_the_host() {
     }
     assert!(upstream::rows() >= 200, "{} rows", upstream::rows());
 }
+
+#[test]
+fn every_call_of_upstreams_tables_comes_out_as_upstream_says() {
+    let tables = upstream::all().into_iter();
+    let calls: usize = tables
+        .map(|table| upstream::check_calls(&table, &mut Host::default()))
+        .sum();
+    assert!(calls >= 40, "{calls} calls");
+}

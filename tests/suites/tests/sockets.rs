@@ -3,33 +3,17 @@
 //! test run for such programs.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use dataplane::kernel::HostFamily;
 use dataplane::model::{Family, FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::host::HostSocket;
-use dataplane_common::{Addr6, Call, Outcome, Port, V4, V6};
+use dataplane_common::{Call, Outcome};
 use suites::cases::Machine as _;
-use suites::host::Host;
+use suites::host::{Host, plain};
 use suites::world::{Names, World};
 
 const NODE: u64 = 7;
 const POD: u64 = 8;
-
-fn wide(addr: IpAddr) -> Addr6 {
-    match addr {
-        IpAddr::V4(v4) => Addr6::mapped(v4.into()),
-        IpAddr::V6(v6) => v6.into(),
-    }
-}
-
-fn plain((addr, port): (Addr6, Port)) -> SocketAddr {
-    let ip = match addr.as_mapped() {
-        Some(v4) => V4::to_ip(v4),
-        None => V6::to_ip(addr),
-    };
-    SocketAddr::new(ip, port.get())
-}
 
 fn socket(protocol: Protocol, namespace: u64) -> HostSocket {
     HostSocket::new(dataplane_common::Protocol(protocol.number()), namespace, 1)
@@ -41,13 +25,6 @@ fn tcp() -> HostSocket {
 
 fn udp() -> HostSocket {
     socket(Protocol::Udp, NODE)
-}
-
-/// Makes a call about an address: how it ended, and about which it is now.
-fn call(host: &mut Host, what: Call, socket: &mut HostSocket, about: SocketAddr) -> (Outcome, SocketAddr) {
-    socket.remote = (wide(about.ip()), Port::new(about.port()));
-    let outcome = host.call(what, socket);
-    (outcome, plain(socket.remote))
 }
 
 fn in_both_families(test: impl Fn(Names, World)) {
@@ -80,17 +57,11 @@ fn a_call_to_a_vip_goes_to_a_backend_and_is_shown_as_the_vip() {
             (Call::Connect, udp()),
             (Call::Send, udp()),
         ] {
-            assert_eq!(call(&mut host, what, &mut socket, vip), (Outcome::NewFlow, pod));
+            assert_eq!(host.call(what, &mut socket, vip), (Outcome::NewFlow, pod));
             for shown in [Call::Receive, Call::PeerName] {
-                assert_eq!(
-                    call(&mut host, shown, &mut socket, pod),
-                    (Outcome::Translated, vip)
-                );
+                assert_eq!(host.call(shown, &mut socket, pod), (Outcome::Translated, vip));
                 let other = names.pod(2, 8081);
-                assert_eq!(
-                    call(&mut host, shown, &mut socket, other),
-                    (Outcome::NotOurs, other)
-                );
+                assert_eq!(host.call(shown, &mut socket, other), (Outcome::NotOurs, other));
             }
         }
     });
@@ -101,18 +72,9 @@ fn sockets_that_have_met_no_service_are_shown_what_is() {
     in_both_families(|names, world| {
         let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
         let mut host = host(&world.service(vip, Protocol::Udp, &[pod]));
-        assert_eq!(
-            call(&mut host, Call::Receive, &mut udp(), pod),
-            (Outcome::NotOurs, pod)
-        );
-        assert_eq!(
-            call(&mut host, Call::Connect, &mut udp(), pod),
-            (Outcome::NotOurs, pod)
-        );
-        assert_eq!(
-            call(&mut host, Call::Send, &mut udp(), pod),
-            (Outcome::NotOurs, pod)
-        );
+        assert_eq!(host.call(Call::Receive, &mut udp(), pod), (Outcome::NotOurs, pod));
+        assert_eq!(host.call(Call::Connect, &mut udp(), pod), (Outcome::NotOurs, pod));
+        assert_eq!(host.call(Call::Send, &mut udp(), pod), (Outcome::NotOurs, pod));
     });
 }
 
@@ -126,9 +88,9 @@ fn a_nodes_connections_spread() {
         for cookie in 1..=900 {
             let mut socket = tcp();
             socket.cookie = cookie;
-            let (_, pod) = call(&mut host, Call::Connect, &mut socket, vip);
+            let (_, pod) = host.call(Call::Connect, &mut socket, vip);
             *given.entry(pod).or_default() += 1;
-            assert_eq!(call(&mut host, Call::Connect, &mut socket, vip).1, pod, "again");
+            assert_eq!(host.call(Call::Connect, &mut socket, vip).1, pod, "again");
         }
         assert!(pods.iter().all(|pod| given[pod] > 240), "{given:?}");
     });
@@ -140,29 +102,26 @@ fn a_datagram_goes_where_the_last_one_went_while_that_serves() {
         let (vip, first, second) = (names.vip(1, 53), names.pod(2, 53), names.pod(3, 53));
         let world = world.service(vip, Protocol::Udp, &[first]);
         let (mut host, mut socket) = (host(&world), udp());
-        assert_eq!(
-            call(&mut host, Call::Send, &mut socket, vip),
-            (Outcome::NewFlow, first)
-        );
+        assert_eq!(host.call(Call::Send, &mut socket, vip), (Outcome::NewFlow, first));
         let world = world.endpoints(vip, Protocol::Udp, &[first, second]);
         host.set(&world);
         assert_eq!(
-            call(&mut host, Call::Send, &mut socket, vip),
+            host.call(Call::Send, &mut socket, vip),
             (Outcome::Translated, first)
         );
         let world = world.endpoints(vip, Protocol::Udp, &[second]);
         host.set(&world);
         assert_eq!(
-            call(&mut host, Call::Send, &mut socket, vip),
+            host.call(Call::Send, &mut socket, vip),
             (Outcome::Resteered, second)
         );
         assert_eq!(
-            call(&mut host, Call::Receive, &mut socket, second),
+            host.call(Call::Receive, &mut socket, second),
             (Outcome::Translated, vip)
         );
         host.set(&world.endpoints(vip, Protocol::Udp, &[]));
         assert_eq!(
-            call(&mut host, Call::Send, &mut socket, vip).0,
+            host.call(Call::Send, &mut socket, vip).0,
             Outcome::RejectedNoEndpoint
         );
     });
@@ -181,7 +140,7 @@ fn only_a_connected_udp_socket_is_announced() {
             (Call::Send, udp(), false),
             (Call::Connect, tcp(), false),
         ] {
-            call(&mut host, what, &mut socket, vip);
+            host.call(what, &mut socket, vip);
             let peer = socket.announced.get();
             assert_eq!(
                 peer.map(|peer| plain((peer.addr, peer.port))),
@@ -200,19 +159,19 @@ fn an_unconnected_socket_knows_several_names_and_the_last_of_one_backend() {
             .service(a, Protocol::Udp, &[pod])
             .service(b, Protocol::Udp, &[other]);
         let (mut host, mut socket) = (host(&world), udp());
-        call(&mut host, Call::Send, &mut socket, a);
-        call(&mut host, Call::Send, &mut socket, b);
-        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
-        assert_eq!(call(&mut host, Call::Receive, &mut socket, other).1, b);
+        host.call(Call::Send, &mut socket, a);
+        host.call(Call::Send, &mut socket, b);
+        assert_eq!(host.call(Call::Receive, &mut socket, pod).1, a);
+        assert_eq!(host.call(Call::Receive, &mut socket, other).1, b);
         // By its own address: from now on it answers by that.
-        call(&mut host, Call::Send, &mut socket, pod);
-        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, pod);
-        call(&mut host, Call::Send, &mut socket, a);
-        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
+        host.call(Call::Send, &mut socket, pod);
+        assert_eq!(host.call(Call::Receive, &mut socket, pod).1, pod);
+        host.call(Call::Send, &mut socket, a);
+        assert_eq!(host.call(Call::Receive, &mut socket, pod).1, a);
         // A connected one names its peer with each datagram, for the kernel's own reasons.
         socket.connected = true;
-        call(&mut host, Call::Send, &mut socket, pod);
-        assert_eq!(call(&mut host, Call::Receive, &mut socket, pod).1, a);
+        host.call(Call::Send, &mut socket, pod);
+        assert_eq!(host.call(Call::Receive, &mut socket, pod).1, a);
     });
 }
 
@@ -232,12 +191,12 @@ fn what_cannot_be_reached_fails_with_an_error_that_says_why() {
             (names.vip(3, 81), Outcome::RejectedUnknownPort, 111),
             (dropped, Outcome::PolicyDropped, 113),
         ] {
-            let (found, to_whom) = call(&mut host, Call::Connect, &mut tcp(), to);
+            let (found, to_whom) = host.call(Call::Connect, &mut tcp(), to);
             assert_eq!((found, found.errno(), to_whom), (outcome, Some(errno), to));
         }
         let mut forgetful = tcp();
         forgetful.has_memory = false;
-        let (found, _) = call(&mut host, Call::Connect, &mut forgetful, web);
+        let (found, _) = host.call(Call::Connect, &mut forgetful, web);
         assert_eq!((found, found.errno()), (Outcome::NoMemory, Some(12)));
         assert_eq!(Outcome::NewFlow.errno(), None);
     });
@@ -259,14 +218,8 @@ fn a_cluster_ip_that_the_node_owns_is_left_to_the_node_and_other_addresses_are_n
             .owned(vip.ip())
             .owned(lent.ip());
         let mut host = host(&world);
-        assert_eq!(
-            call(&mut host, Call::Send, &mut udp(), vip),
-            (Outcome::OwnAddress, vip)
-        );
-        assert_eq!(
-            call(&mut host, Call::Send, &mut udp(), lent),
-            (Outcome::NewFlow, pod)
-        );
+        assert_eq!(host.call(Call::Send, &mut udp(), vip), (Outcome::OwnAddress, vip));
+        assert_eq!(host.call(Call::Send, &mut udp(), lent), (Outcome::NewFlow, pod));
     });
 }
 
@@ -288,11 +241,8 @@ fn node_ports_are_served_at_the_nodes_addresses_and_on_loopback() {
         let at = |text: &str, port| SocketAddr::new(text.parse().unwrap(), port);
         for to in [node, at(loopbacks[0], 30_080), at(loopbacks[1], 30_080)] {
             let mut socket = tcp();
-            assert_eq!(
-                call(&mut host, Call::Connect, &mut socket, to),
-                (Outcome::NewFlow, pod)
-            );
-            assert_eq!(call(&mut host, Call::PeerName, &mut socket, pod).1, to);
+            assert_eq!(host.call(Call::Connect, &mut socket, to), (Outcome::NewFlow, pod));
+            assert_eq!(host.call(Call::PeerName, &mut socket, pod).1, to);
         }
         for to in [
             names.node(22),
@@ -300,13 +250,10 @@ fn node_ports_are_served_at_the_nodes_addresses_and_on_loopback() {
             names.lent(9, 30_080),
             names.outside(30_080),
         ] {
-            assert_eq!(
-                call(&mut host, Call::Connect, &mut tcp(), to),
-                (Outcome::NotOurs, to)
-            );
+            assert_eq!(host.call(Call::Connect, &mut tcp(), to), (Outcome::NotOurs, to));
         }
         assert_eq!(
-            call(&mut host, Call::Connect, &mut udp(), node),
+            host.call(Call::Connect, &mut udp(), node),
             (Outcome::NotOurs, node)
         );
     });
@@ -321,11 +268,11 @@ fn all_processes_of_the_node_are_one_client() {
             .service(vip, Protocol::Tcp, &pods)
             .affinity(vip, Protocol::Tcp, 60);
         let mut host = host(&world);
-        let first = call(&mut host, Call::Connect, &mut tcp(), vip).1;
+        let first = host.call(Call::Connect, &mut tcp(), vip).1;
         for cookie in 2..50 {
             let mut socket = tcp();
             socket.cookie = cookie;
-            assert_eq!(call(&mut host, Call::Connect, &mut socket, vip).1, first);
+            assert_eq!(host.call(Call::Connect, &mut socket, vip).1, first);
         }
     });
 }
@@ -345,7 +292,7 @@ fn source_ranges_are_asked_for_the_nodes_address() {
                 .source_ranges(vip, Protocol::Tcp, &[range]);
         }
         let mut host = host(&world);
-        let mut connect = |to| call(&mut host, Call::Connect, &mut tcp(), to).0;
+        let mut connect = |to| host.call(Call::Connect, &mut tcp(), to).0;
         assert_eq!(connect(names.lent(1, 80)), Outcome::NewFlow);
         assert_eq!(connect(names.lent(2, 80)), Outcome::SourceDropped);
         assert_eq!(connect(names.vip(2, 80)), Outcome::NewFlow);
@@ -359,9 +306,9 @@ fn only_this_nodes_sockets_are_met() {
         let world = world.service(vip, Protocol::Tcp, &[pod]);
         let mut socket = socket(Protocol::Tcp, POD);
         let left = (Outcome::OtherNamespace, vip);
-        assert_eq!(call(&mut host(&world), Call::Connect, &mut socket, vip), left);
+        assert_eq!(host(&world).call(Call::Connect, &mut socket, vip), left);
         let off = World { netns: 0, ..world };
-        assert_eq!(call(&mut host(&off), Call::Connect, &mut tcp(), vip), left);
+        assert_eq!(host(&off).call(Call::Connect, &mut tcp(), vip), left);
     });
 }
 
@@ -402,13 +349,13 @@ fn pods_on_request_but_only_where_their_device_would_do_no_better() {
         ] {
             let mut socket = socket(protocol, POD);
             assert_eq!(
-                call(&mut host, Call::Connect, &mut socket, to).0,
+                host.call(Call::Connect, &mut socket, to).0,
                 outcome,
                 "{protocol} {to}"
             );
         }
         assert_eq!(
-            call(&mut host, Call::Connect, &mut udp(), plain),
+            host.call(Call::Connect, &mut udp(), plain),
             (Outcome::NewFlow, pod)
         );
     });

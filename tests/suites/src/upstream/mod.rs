@@ -3,9 +3,10 @@
 //!
 //! The objects, rows and results are those of Kubernetes' `pkg/proxy/nftables/proxier_test.go` and
 //! `pkg/proxy/topology_test.go` (v1.35), under the names they have there. They are taken in as API objects, compiled,
-//! planned, and met as packets by both machines. Where Shunt differs on purpose, one rule says how:
-//! `Row::is_masqueraded`.
+//! planned, and met as packets by both machines; what processes of the node send is made as calls. Where Shunt differs
+//! on purpose, one rule says how: `Row::is_masqueraded`.
 
+mod calls;
 mod cluster;
 mod masquerade;
 mod policies;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use dataplane::model::Protocol;
 
+pub use calls::check_calls;
 use cluster::Cluster;
 pub use run::check;
 
@@ -33,7 +35,7 @@ pub struct Table {
 enum From {
     /// A pod of this node.
     Pod,
-    /// A process of the node itself: at its socket, no packet of it is translated.
+    /// A process of the node itself: its calls are translated, and no packet.
     Node,
     /// Somebody outside.
     Outside,

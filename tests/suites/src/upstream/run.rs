@@ -14,28 +14,28 @@ use crate::packet::{Chunk, Packet, sctp, tcp, udp};
 use crate::world::At;
 
 /// Enough connections that each of two endpoints gets one: all go to one of them once in 2^47 runs.
-const CONNECTIONS: u16 = 48;
+pub(super) const CONNECTIONS: u16 = 48;
 
-/// Asserts every row of a table on a machine that knows nothing yet.
+/// Asserts every row of a table that is a packet, on a machine that knows nothing yet.
+///
+/// What the node's own processes send is served at their sockets: [`check_calls`](super::check_calls).
 pub fn check(table: &Table, machine: &mut dyn Machine) {
     machine.set(&table.cluster.world());
     for (number, row) in table.rows.iter().enumerate() {
         // No two rows have a connection in common.
         let port = 20_000 + number as u16 * CONNECTIONS;
-        // The node's processes are served at their sockets, which a packet cannot show.
-        if row.from != From::Node {
-            row.check(table, machine, port);
-        }
+        let at = match row.from {
+            From::Pod => At::PodIngress,
+            From::Outside => At::UplinkIngress,
+            From::Node => continue,
+        };
+        row.check(table, machine, at, port);
     }
 }
 
 impl Row {
-    fn check(&self, table: &Table, machine: &mut dyn Machine, port: u16) {
+    fn check(&self, table: &Table, machine: &mut dyn Machine, at: At, port: u16) {
         let told = format!("{}: {}", table.name, self.name);
-        let at = match self.from {
-            From::Pod | From::Node => At::PodIngress,
-            From::Outside => At::UplinkIngress,
-        };
         let one = |machine: &mut dyn Machine| machine.run(at, &self.packet(port).bytes());
         match &self.gives {
             Gives::Reject => {
