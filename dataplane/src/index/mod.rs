@@ -8,8 +8,8 @@ mod event;
 mod refusals;
 mod settings;
 mod slices;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

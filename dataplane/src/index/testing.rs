@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! API objects for tests, written as an operator writes them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helps a test may fail as loudly as the test"
+)]
+
+pub mod changes;
+
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
@@ -11,14 +18,14 @@ use super::door::{Door, name_of};
 use super::{Change, Event};
 use crate::model::NodeAddress;
 
-pub(crate) const NODE: &str = "node-a";
+pub const NODE: &str = "node-a";
 
-pub(crate) fn object<T: DeserializeOwned>(value: Value) -> T {
+pub fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
 /// `default/NAME` at one address, port 80/TCP "http".
-pub(crate) fn service(name: &str, cluster_ip: &str) -> Value {
+pub fn service(name: &str, cluster_ip: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -28,7 +35,7 @@ pub(crate) fn service(name: &str, cluster_ip: &str) -> Value {
 }
 
 /// A slice of `default/SERVICE` with ready endpoints on port 8080.
-pub(crate) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
+pub fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
     let endpoints: Vec<_> = addresses
         .iter()
         .map(|address| json!({ "addresses": [address] }))
@@ -47,7 +54,7 @@ pub(crate) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
     })
 }
 
-pub(crate) fn node(name: &str, zone: &str) -> Value {
+pub fn node(name: &str, zone: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Node",
@@ -56,7 +63,7 @@ pub(crate) fn node(name: &str, zone: &str) -> Value {
 }
 
 /// The event a watch makes of an object that is there.
-pub(crate) fn applied(value: &Value) -> Event {
+pub fn applied(value: &Value) -> Event {
     let door = Door::new(NODE);
     match value["kind"].as_str().unwrap() {
         "Service" => {
@@ -81,7 +88,7 @@ pub(crate) fn applied(value: &Value) -> Event {
     }
 }
 
-pub(crate) fn deleted(value: &Value) -> Event {
+pub fn deleted(value: &Value) -> Event {
     match applied(value) {
         Event::Services(Change::Apply(name, _)) => Event::Services(Change::Delete(name)),
         Event::Slices(Change::Apply(name, _)) => Event::Slices(Change::Delete(name)),
@@ -92,7 +99,7 @@ pub(crate) fn deleted(value: &Value) -> Event {
 }
 
 /// The events of first lists that hold these objects.
-pub(crate) fn listed(values: &[Value]) -> Vec<Event> {
+pub fn listed(values: &[Value]) -> Vec<Event> {
     let (mut services, mut slices, mut nodes) = (Change::empty(), Change::empty(), Change::empty());
     for value in values {
         match applied(value) {

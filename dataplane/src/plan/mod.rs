@@ -12,8 +12,8 @@ mod op;
 mod planner;
 mod resync;
 mod tables;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

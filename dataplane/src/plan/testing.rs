@@ -19,28 +19,28 @@ use crate::model::{
 
 /// A kernel's contents by names and addresses: what two kernels can be compared by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
-    pub(crate) ports: BTreeSet<ServicePortName>,
-    pub(crate) backends: BTreeMap<(ServicePortName, Target), (BackendState, [bool; 3])>,
-    pub(crate) frontends: BTreeMap<FrontendKey, FrontendContents>,
-    pub(crate) addresses: BTreeMap<IpAddr, AddressFlags>,
-    pub(crate) ranges: BTreeMap<ServicePortName, BTreeSet<IpNet>>,
-    pub(crate) networks: BTreeMap<Family, Networks>,
+pub struct Contents {
+    pub ports: BTreeSet<ServicePortName>,
+    pub backends: BTreeMap<(ServicePortName, Target), (BackendState, [bool; 3])>,
+    pub frontends: BTreeMap<FrontendKey, FrontendContents>,
+    pub addresses: BTreeMap<IpAddr, AddressFlags>,
+    pub ranges: BTreeMap<ServicePortName, BTreeSet<IpNet>>,
+    pub networks: BTreeMap<Family, Networks>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FrontendContents {
-    pub(crate) port: ServicePortName,
-    pub(crate) kind: FrontendKind,
-    pub(crate) policy: TrafficPolicy,
-    pub(crate) is_restricted: bool,
-    pub(crate) internal: Result<BTreeSet<Target>, EmptyVerdict>,
-    pub(crate) external: Result<BTreeSet<Target>, EmptyVerdict>,
-    pub(crate) affinity_seconds: u32,
+pub struct FrontendContents {
+    pub port: ServicePortName,
+    pub kind: FrontendKind,
+    pub policy: TrafficPolicy,
+    pub is_restricted: bool,
+    pub internal: Result<BTreeSet<Target>, EmptyVerdict>,
+    pub external: Result<BTreeSet<Target>, EmptyVerdict>,
+    pub affinity_seconds: u32,
 }
 
 /// Panics where the kernel does not hold together; that is what it is for.
-pub(crate) fn contents(kernel: &KernelState) -> Contents {
+pub fn contents(kernel: &KernelState) -> Contents {
     assert_eq!(dangling(kernel), Vec::<String>::new(), "{kernel:#?}");
     let scope = |scope: &ScopeValue| match scope.set {
         SetRef::EMPTY => Err(scope.empty),
@@ -88,10 +88,7 @@ pub(crate) fn contents(kernel: &KernelState) -> Contents {
 }
 
 /// The same of what is wanted, with nothing of plan's code in between.
-pub(crate) fn wanted_contents(
-    wanted: &BTreeMap<ServiceName, Compiled>,
-    surroundings: &Surroundings,
-) -> Contents {
+pub fn wanted_contents(wanted: &BTreeMap<ServiceName, Compiled>, surroundings: &Surroundings) -> Contents {
     let mut all = Contents::default();
     for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
         all.ports.insert(name.clone());
@@ -143,8 +140,33 @@ pub(crate) fn wanted_contents(
     all
 }
 
+/// How many entries each table has: what nothing refers to is not among the [`Contents`].
+pub fn sizes(kernel: &KernelState) -> BTreeMap<String, usize> {
+    let mut sizes = BTreeMap::from([
+        ("services".to_owned(), kernel.services.len()),
+        ("sets".to_owned(), kernel.sets.len()),
+    ]);
+    for family in Family::ALL {
+        let of = |addr: IpAddr| Family::of(addr) == family;
+        let backends = kernel.backends.keys().filter(|id| id.family == family);
+        let frontends = kernel.frontends.keys().filter(|key| of(key.addr));
+        let addresses = kernel.addresses.keys().filter(|addr| of(**addr));
+        let ranges = kernel.ranges.values().flatten();
+        let ranges = ranges.filter(|range| of(range.addr()));
+        for (table, size) in [
+            ("backends", backends.count()),
+            ("frontends", frontends.count()),
+            ("addresses", addresses.count()),
+            ("ranges", ranges.count()),
+        ] {
+            sizes.insert(format!("{table}, {family}"), size);
+        }
+    }
+    sizes
+}
+
 /// Every reference in the tables that leads nowhere.
-pub(crate) fn dangling(kernel: &KernelState) -> Vec<String> {
+pub fn dangling(kernel: &KernelState) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in &kernel.frontends {
         if !kernel.services.contains_key(&value.service) {
@@ -183,14 +205,14 @@ pub(crate) fn dangling(kernel: &KernelState) -> Vec<String> {
 
 /// A kernel where every n-th write fails.
 #[derive(Clone, Debug)]
-pub(crate) struct ChaosMaps {
-    pub(crate) memory: MemoryMaps,
+pub struct ChaosMaps {
+    pub memory: MemoryMaps,
     fails_every: u32,
     calls: u32,
 }
 
 impl ChaosMaps {
-    pub(crate) fn new(memory: MemoryMaps, fails_every: u32) -> Self {
+    pub fn new(memory: MemoryMaps, fails_every: u32) -> Self {
         Self {
             memory,
             fails_every,

@@ -74,6 +74,11 @@ impl Kernel {
         }
     }
 
+    /// The maps as the agent writes and reads them.
+    pub fn maps(&mut self) -> &mut KernelMaps {
+        &mut self.maps
+    }
+
     /// The maps, to fill them past the planner and to read the counters.
     pub fn tables(&mut self) -> &mut Tables {
         &mut self.tables

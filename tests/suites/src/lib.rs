@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "test code fails loudly")]
 
 pub mod cases;
+pub mod control;
 pub mod forge;
 pub mod host;
 pub mod kernel;

@@ -3,6 +3,9 @@
 
 #![expect(clippy::panic, reason = "test code fails loudly")]
 
+#[path = "kernel/changes.rs"]
+mod changes;
+
 use std::collections::BTreeMap;
 
 use dataplane::model::Family;

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use dataplane::index::door::{Door, name_of};
-use dataplane::index::{Change, Event, Index, Pods, Settings};
+use dataplane::index::{Change, Event, Pods, Settings};
 use dataplane::model::{NodeAddress, NodeAddresses};
-use dataplane::plan::{Bound, Capacity, KernelState, Planner, Resync};
+use dataplane::plan::MemoryMaps;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{NODE, OTHER_NODE_ADDRESS};
+use crate::control::Control;
 use crate::world::World;
 
 const NODE_NAME: &str = "test-node";
@@ -199,26 +200,11 @@ impl Cluster {
 
     /// What the kernel is to hold: through the door, index, compiler and planner.
     pub(super) fn world(&self) -> World {
-        let door = Door::new(NODE_NAME);
-        let mut index = Index::new(self.settings.clone());
-        for event in self.events(&door) {
-            index.apply(event);
-        }
-        let wanted = index
-            .take_dirty()
-            .into_iter()
-            .map(|name| (name.clone(), index.compile(&name)))
-            .collect();
-        let mut planner = Planner::adopt(KernelState::default(), capacity());
-        planner.set_surroundings(index.surroundings());
-        let mut state = KernelState::default();
-        let mut resync = Resync::default();
-        let puts = resync.part(&mut planner, &wanted).ops;
-        puts.iter().for_each(|op| planner.applied(op));
-        let rest = resync.rest(&mut planner).ops;
-        puts.iter().chain(&rest).for_each(|op| state.apply(op));
+        let mut maps = MemoryMaps::default();
+        let events = self.events(&Door::new(NODE_NAME));
+        Control::start(self.settings.clone(), &mut maps, events);
         World {
-            state,
+            state: maps.state,
             masquerade_all: self.masquerade_all,
             ..World::default()
         }
@@ -268,17 +254,4 @@ fn addresses() -> NodeAddresses {
 
 fn object<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("an API object")
-}
-
-fn capacity() -> Capacity {
-    let bound = |map| Bound {
-        map,
-        flag: "",
-        highest_id: 255,
-    };
-    Capacity {
-        services: bound("services"),
-        backends4: bound("backends4"),
-        backends6: bound("backends6"),
-    }
 }
