@@ -32,9 +32,10 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         Parsed::OtherProtocol => return other_protocol(packet, tables, work),
         Parsed::Malformed => return Outcome::Malformed,
     }
-    let direct = tables.config().flags & Config::DIRECT != 0;
+    // Asked anew each time: kept, it would take room on the stack that there is none of.
+    let direct = || tables.config().flags & Config::DIRECT != 0;
     let mut found = tables.flow(&work.headers.key);
-    if direct && found.is_none() {
+    if found.is_none() && direct() {
         match shortcut::reply(packet, tables, work) {
             Way::Stack => {}
             Way::Neighbour => return shortcut::take(packet, tables, work),
@@ -45,7 +46,7 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         None if passes(tables, work) => Err(Outcome::NotOurs),
         None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
-            Ok(Outcome::Translated) if direct => Err(shortcut::translated(packet, tables, work, entry)),
+            Ok(Outcome::Translated) if direct() => Err(shortcut::translated(packet, tables, work, entry)),
             Ok(outcome) => Err(outcome),
             // A reply's entry makes no flow.
             Err(_) if work.headers.key.hook() == Hook::Egress => Err(Outcome::NotOurs),

@@ -21,6 +21,7 @@ pub(super) struct Settings {
     take_over: bool,
     masquerade_all: bool,
     external_cluster_ip: &'static str,
+    forwarding: &'static str,
     socket_lb: &'static str,
     /// Where the cgroup that socket calls are met below is in sight here.
     cgroup_root: Option<PathBuf>,
@@ -68,6 +69,7 @@ impl Settings {
             } else {
                 "serve"
             },
+            forwarding: if is_set(Config::DIRECT) { "direct" } else { "stack" },
             socket_lb: match (meets_sockets, is_set(Config::POD_SOCKETS)) {
                 (false, _) => "off",
                 (true, false) => "host",
@@ -95,6 +97,7 @@ impl Settings {
             ("take-over", yes_no(self.take_over)),
             ("masquerade-all", yes_no(self.masquerade_all)),
             ("external-cluster-ip", self.external_cluster_ip.to_owned()),
+            ("forwarding", self.forwarding.to_owned()),
             ("socket-lb", socket_lb),
             ("detect-local", self.detect_local()),
             (
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn settings_are_told_under_the_names_of_their_flags() {
         let config = Config {
-            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS,
+            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::DIRECT,
             ports_first: 61_000,
             ports_count: 4_536,
             ..Config::default()
@@ -213,6 +216,7 @@ mod tests {
              take-over                yes\n\
              masquerade-all           no\n\
              external-cluster-ip      refuse\n\
+             forwarding               direct\n\
              socket-lb                pods, below /sys/fs/cgroup\n\
              detect-local             10.244.1.0/24 (IPv4), none (IPv6)\n\
              nodeport-addresses       172.18.0.2, 192.0.2.7\n\
