@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
+use super::talk::{Talk, syn};
 use super::{Case, Out, Step, becomes, passes, raw};
 use crate::forge::{Icmp, Shape, with_destination_options, with_options};
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
@@ -49,6 +50,52 @@ fn error(
     )
 }
 
+/// About what the client sent, as the client hears of it: if the pod made it, from whom the client called.
+fn to_client(talk: &Talk, by: IpAddr) -> Step {
+    let (client, called, pod) = (talk.client, talk.called, talk.pod);
+    let shown = if by == pod.ip() { called.ip() } else { by };
+    error(
+        talk.hooks.1,
+        (by, client.ip(), &udp(client, pod)),
+        (shown, client.ip(), &udp(client, called)),
+        ALL,
+    )
+}
+
+/// About what the pod answered, and on its way to the pod.
+fn to_pod(talk: &Talk, by: IpAddr) -> Step {
+    let (client, called, pod) = (talk.client, talk.called, talk.pod);
+    error(
+        talk.hooks.0,
+        (by, called.ip(), &udp(called, client)),
+        (by, pod.ip(), &udp(pod, client)),
+        ALL,
+    )
+}
+
+/// About what left in the node's name, and on its way to the client.
+fn back_in(talk: &Talk, node: SocketAddr, by: IpAddr) -> Step {
+    let (client, pod) = (talk.client, talk.pod);
+    error(
+        talk.hooks.0,
+        (by, node.ip(), &udp(node, pod)),
+        (by, client.ip(), &udp(client, pod)),
+        ALL,
+    )
+}
+
+/// About an answer to the node's name, and on its way to the pod: if the client made it, from the node.
+fn back_out(talk: &Talk, node: SocketAddr, by: IpAddr) -> Step {
+    let (client, pod) = (talk.client, talk.pod);
+    let shown = if by == client.ip() { node.ip() } else { by };
+    error(
+        talk.hooks.1,
+        (by, pod.ip(), &udp(pod, client)),
+        (shown, pod.ip(), &udp(pod, node)),
+        ALL,
+    )
+}
+
 /// A message that is left as it is.
 fn untouched(at: At, kind: Icmp, by: IpAddr, to: IpAddr, about: &Packet, quote: usize) -> Step {
     raw(
@@ -59,63 +106,38 @@ fn untouched(at: At, kind: Icmp, by: IpAddr, to: IpAddr, about: &Packet, quote: 
     )
 }
 
-fn web(n: Names) -> (SocketAddr, SocketAddr, SocketAddr, Step) {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
+fn web(n: Names) -> (Talk, Step) {
+    let talk = Talk::of_pod(n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
     let world = World::default()
-        .service(vip, Protocol::Tcp, &[pod])
-        .service(vip, Protocol::Udp, &[pod]);
-    (client, vip, pod, Step::World(world))
+        .service(talk.called, Protocol::Tcp, &[talk.pod])
+        .service(talk.called, Protocol::Udp, &[talk.pod]);
+    (talk, Step::World(world))
 }
 
 fn towards_the_client(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
-    let (sent, routed) = (udp(client, vip), udp(client, pod));
-    let router = n.router();
+    let (talk, world) = web(n);
     Case {
         name: "an error about a client's packet is about the VIP, and from it if the backend made it [60, 99]",
         steps: vec![
             world,
-            becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
-            error(
-                At::PodEgress,
-                (pod.ip(), client.ip(), &routed),
-                (vip.ip(), client.ip(), &sent),
-                ALL,
-            ),
-            error(
-                At::PodEgress,
-                (router, client.ip(), &routed),
-                (router, client.ip(), &sent),
-                ALL,
-            ),
+            talk.opens(udp),
+            to_client(&talk, talk.pod.ip()),
+            to_client(&talk, n.router()),
             Step::Flows(2),
         ],
     }
 }
 
 fn towards_the_backend(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
-    let answer = udp(pod, client);
-    let seen = udp(vip, client);
-    let router = n.router();
+    let (talk, world) = web(n);
     Case {
         name: "an error about a reply finds its way to the backend, about what the backend sent [62]",
         steps: vec![
             world,
-            becomes(At::PodIngress, &udp(client, vip), Outcome::NewFlow, client, pod),
-            becomes(At::PodEgress, &answer, Outcome::Translated, vip, client),
-            error(
-                At::PodIngress,
-                (client.ip(), vip.ip(), &seen),
-                (client.ip(), pod.ip(), &answer),
-                ALL,
-            ),
-            error(
-                At::PodIngress,
-                (router, vip.ip(), &seen),
-                (router, pod.ip(), &answer),
-                ALL,
-            ),
+            talk.opens(udp),
+            talk.is_answered(udp),
+            to_pod(&talk, talk.client.ip()),
+            to_pod(&talk, n.router()),
             Step::Flows(2),
         ],
     }
@@ -130,12 +152,10 @@ fn header(n: Names) -> usize {
 }
 
 fn quoted_in_part(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
-    let (sent, routed) = (tcp("S", client, vip), tcp("S", client, pod));
-    let mut steps = vec![
-        world,
-        becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
-    ];
+    let (talk, world) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (sent, routed) = (syn(client, vip), syn(client, pod));
+    let mut steps = vec![world, talk.opens(syn)];
     // RFC 792 promises 8 bytes of the transport; TCP's checksum is in its 17th and 18th.
     for quote in [4, 8, 16, 18, 19, 20] {
         steps.push(error(
@@ -145,33 +165,21 @@ fn quoted_in_part(n: Names) -> Case {
             header(n) + quote,
         ));
     }
-    for quote in [0, 1, 3] {
-        let kind = Icmp::PortUnreachable;
+    let mut passes = |kind, quote| {
         steps.push(untouched(
             At::PodEgress,
             kind,
             pod.ip(),
             client.ip(),
             &routed,
-            header(n) + quote,
-        ));
+            quote,
+        ))
+    };
+    for quote in [0, 1, 3] {
+        passes(Icmp::PortUnreachable, header(n) + quote);
     }
-    steps.push(untouched(
-        At::PodEgress,
-        Icmp::TooBig,
-        pod.ip(),
-        client.ip(),
-        &routed,
-        header(n) - 1,
-    ));
-    steps.push(untouched(
-        At::PodEgress,
-        Icmp::TooBig,
-        pod.ip(),
-        client.ip(),
-        &routed,
-        0,
-    ));
+    passes(Icmp::TooBig, header(n) - 1);
+    passes(Icmp::TooBig, 0);
     Case {
         name: "an error that quotes no more than 8 bytes of the transport is translated, without a read beyond them",
         steps,
@@ -179,12 +187,10 @@ fn quoted_in_part(n: Names) -> Case {
 }
 
 fn of_every_kind(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
-    let (sent, routed) = (tcp("S", client, vip), tcp("S", client, pod));
-    let mut steps = vec![
-        world,
-        becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
-    ];
+    let (talk, world) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (sent, routed) = (syn(client, vip), syn(client, pod));
+    let mut steps = vec![world, talk.opens(syn)];
     for kind in Icmp::ERRORS {
         let message = |by, about: &Packet| kind.message(by, client.ip(), &about.bytes(), ALL);
         steps.push(raw(
@@ -211,90 +217,39 @@ fn of_every_kind(n: Names) -> Case {
 }
 
 fn masqueraded(n: Names) -> Case {
-    let (client, vip, pod) = (n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let talk = Talk::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let (node, router) = (n.node(61_234), n.router());
-    let sent = udp(client, vip);
-    let between = udp(client, pod);
-    let left = udp(node, pod);
-    let answer = udp(pod, node);
-    let turned = udp(pod, client);
-    let seen = udp(vip, client);
     Case {
         name: "errors about a masqueraded flow pass both pairs, either way [60, 62]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
-            becomes(At::UplinkIngress, &sent, Outcome::NewFlow, client, pod),
-            becomes(At::UplinkEgress, &between, Outcome::Masqueraded, node, pod),
+            Step::World(World::default().service(talk.called, Protocol::Udp, &[talk.pod])),
+            talk.opens(udp),
+            talk.leaves_as(node, udp, Outcome::Masqueraded),
             // Made by the backend, and by a router on the way to it.
-            error(
-                At::UplinkIngress,
-                (pod.ip(), node.ip(), &left),
-                (pod.ip(), client.ip(), &between),
-                ALL,
-            ),
-            error(
-                At::UplinkEgress,
-                (pod.ip(), client.ip(), &between),
-                (vip.ip(), client.ip(), &sent),
-                ALL,
-            ),
-            error(
-                At::UplinkIngress,
-                (router, node.ip(), &left),
-                (router, client.ip(), &between),
-                ALL,
-            ),
-            error(
-                At::UplinkEgress,
-                (router, client.ip(), &between),
-                (router, client.ip(), &sent),
-                ALL,
-            ),
+            back_in(&talk, node, talk.pod.ip()),
+            to_client(&talk, talk.pod.ip()),
+            back_in(&talk, node, router),
+            to_client(&talk, router),
             // Made by the client, and by a router on the way to it.
-            error(
-                At::UplinkIngress,
-                (client.ip(), vip.ip(), &seen),
-                (client.ip(), pod.ip(), &turned),
-                ALL,
-            ),
-            error(
-                At::UplinkEgress,
-                (client.ip(), pod.ip(), &turned),
-                (node.ip(), pod.ip(), &answer),
-                ALL,
-            ),
-            error(
-                At::UplinkEgress,
-                (router, pod.ip(), &turned),
-                (router, pod.ip(), &answer),
-                ALL,
-            ),
+            to_pod(&talk, talk.client.ip()),
+            back_out(&talk, node, talk.client.ip()),
+            back_out(&talk, node, router),
             Step::Flows(4),
         ],
     }
 }
 
 fn hairpin(n: Names) -> Case {
-    let (me, vip, target, node) = (n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080), n.node(61_500));
-    let (sent, between, left) = (udp(me, vip), udp(me, target), udp(node, target));
+    let talk = Talk::of_pod(n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080));
+    let (node, me) = (n.node(61_500), talk.client.ip());
     Case {
         name: "a pod that refuses its own packet hears so from the VIP",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[target])),
-            becomes(At::PodIngress, &sent, Outcome::NewFlow, me, target),
-            becomes(At::PodEgress, &between, Outcome::Masqueraded, node, target),
-            error(
-                At::PodIngress,
-                (me.ip(), node.ip(), &left),
-                (me.ip(), me.ip(), &between),
-                ALL,
-            ),
-            error(
-                At::PodEgress,
-                (me.ip(), me.ip(), &between),
-                (vip.ip(), me.ip(), &sent),
-                ALL,
-            ),
+            Step::World(World::default().service(talk.called, Protocol::Udp, &[talk.pod])),
+            talk.opens(udp),
+            talk.leaves_as(node, udp, Outcome::Masqueraded),
+            back_in(&talk, node, me),
+            to_client(&talk, me),
         ],
     }
 }
@@ -349,13 +304,11 @@ fn about_sctp(n: Names) -> Case {
 }
 
 fn between_headers(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
+    let (talk, world) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
     let (sent, routed) = (udp(client, vip), udp(client, pod));
     let kind = Icmp::TooBig;
-    let mut steps = vec![
-        world,
-        becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
-    ];
+    let mut steps = vec![world, talk.opens(udp)];
     let mut shapes: Vec<(Shape, Shape)> = vec![
         (with_options, <[u8]>::to_vec),
         (<[u8]>::to_vec, with_options),
@@ -384,7 +337,8 @@ fn between_headers(n: Names) -> Case {
 }
 
 fn without_checksum(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
+    let (talk, world) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
     let kind = Icmp::PortUnreachable;
     let without = |packet: &Packet| {
         let mut bytes = packet.bytes();
@@ -393,10 +347,7 @@ fn without_checksum(n: Names) -> Case {
         bytes
     };
     let message = |by, about: &Packet| kind.message(by, client.ip(), &without(about), ALL);
-    let mut steps = vec![
-        world,
-        becomes(At::PodIngress, &udp(client, vip), Outcome::NewFlow, client, pod),
-    ];
+    let mut steps = vec![world, talk.opens(udp)];
     steps.push(raw(
         At::PodEgress,
         message(pod.ip(), &udp(client, pod)),
@@ -410,17 +361,15 @@ fn without_checksum(n: Names) -> Case {
 }
 
 fn of_no_flow(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
+    let (talk, world) = web(n);
+    let (client, pod) = (talk.client, talk.pod);
     let later = {
         // Quoting a later part of a packet, which has no ports: here it is bytes like any.
         let mut bytes = udp(client, pod).bytes();
         bytes[21] = 1;
         Icmp::TimeExceeded.message(n.router(), client.ip(), &bytes, ALL)
     };
-    let mut steps = vec![
-        world,
-        becomes(At::PodIngress, &udp(client, vip), Outcome::NewFlow, client, pod),
-    ];
+    let mut steps = vec![world, talk.opens(udp)];
     for at in [At::PodIngress, At::PodEgress, At::UplinkIngress, At::UplinkEgress] {
         let other = udp(n.client(40_001), pod);
         steps.push(untouched(
@@ -454,7 +403,8 @@ fn of_no_flow(n: Names) -> Case {
 }
 
 fn to_a_vip(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
+    let (talk, world) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
     let about = udp(vip, client);
     let stray = Icmp::PortUnreachable.message(client.ip(), vip.ip(), &about.bytes(), ALL);
     let taking_over = World::default().service(vip, Protocol::Udp, &[pod]).taking_over();
@@ -470,47 +420,37 @@ fn to_a_vip(n: Names) -> Case {
 }
 
 fn no_sign_of_life(n: Names) -> Case {
-    let (client, vip, pod, world) = web(n);
-    let (sent, routed) = (udp(client, vip), udp(client, pod));
+    let (talk, world) = web(n);
+    let (client, pod) = (talk.client, talk.pod);
     Case {
         name: "an error does not keep a flow alive",
         steps: vec![
             world,
-            becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
+            talk.opens(udp),
             Step::Age(20),
-            error(
-                At::PodEgress,
-                (pod.ip(), client.ip(), &routed),
-                (vip.ip(), client.ip(), &sent),
-                ALL,
-            ),
+            to_client(&talk, pod.ip()),
             Step::Age(20),
             untouched(
                 At::PodEgress,
                 Icmp::PortUnreachable,
                 pod.ip(),
                 client.ip(),
-                &routed,
+                &udp(client, pod),
                 ALL,
             ),
-            becomes(At::PodIngress, &sent, Outcome::NewFlow, client, pod),
+            talk.opens(udp),
         ],
     }
 }
 
 fn resolved_by_nobody(n: Names) -> Case {
-    let (client, vip, pod) = (n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let talk = Talk::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let (client, pod) = (talk.client, talk.pod);
     Case {
         name: "an error about a flow whose masquerade is yet to be chosen passes as it is",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
-            becomes(
-                At::UplinkIngress,
-                &udp(client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
+            Step::World(World::default().service(talk.called, Protocol::Udp, &[pod])),
+            talk.opens(udp),
             untouched(
                 At::UplinkEgress,
                 Icmp::TooBig,

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
-use super::{Case, Out, Step, becomes, raw};
+use super::talk::Talk;
+use super::{Case, Out, Step, raw};
 use crate::forge::{atomic, fragments, with_options};
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
 use crate::world::{At, Names, World};
@@ -59,31 +60,65 @@ fn meets(
 
 const FOLLOWS: Outcome = Outcome::FragmentTranslated;
 
+/// A client of this node and its large datagram to a Service, whose parts are met one by one.
+struct InParts {
+    world: World,
+    came: Vec<Vec<u8>>,
+    left: Vec<Vec<u8>>,
+}
+
+impl InParts {
+    fn new(talk: &Talk, id: u32) -> Self {
+        Self {
+            world: World::default().service(talk.called, Protocol::Udp, &[talk.pod]),
+            came: parts(&big(talk.client, talk.called), id),
+            left: parts(&big(talk.client, talk.pod), id),
+        }
+    }
+
+    /// A part goes to the pod.
+    fn goes(&self, number: usize, outcome: Outcome) -> Step {
+        let (came, left) = (self.came[number].clone(), self.left[number].clone());
+        raw(At::PodIngress, came, outcome, Out::Packet(left))
+    }
+
+    fn is_dropped(&self, number: usize, outcome: Outcome) -> Step {
+        raw(At::PodIngress, self.came[number].clone(), outcome, Out::Dropped)
+    }
+}
+
+/// A client of this node, the cluster's DNS, and the pod that answers.
+fn dns(n: Names) -> Talk {
+    Talk::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 53))
+}
+
+impl Talk {
+    /// A large datagram of the client's, in parts, and the outcome of the first.
+    fn asks_much(&self, id: u32, first: Outcome) -> Vec<Step> {
+        let packet = big(self.client, self.called);
+        meets(
+            self.hooks.0,
+            &packet,
+            id,
+            (first, FOLLOWS),
+            (self.client, self.pod),
+        )
+    }
+
+    /// The same of the pod's.
+    fn is_told_much(&self, id: u32) -> Vec<Step> {
+        let packet = big(self.pod, self.client);
+        let outcomes = (Outcome::Translated, FOLLOWS);
+        meets(self.hooks.1, &packet, id, outcomes, (self.called, self.client))
+    }
+}
+
 fn there_and_back(n: Names) -> Case {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
-    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
-    let (query, answer) = (big(client, vip), big(pod, client));
-    steps.extend(meets(
-        At::PodIngress,
-        &query,
-        7,
-        (Outcome::NewFlow, FOLLOWS),
-        (client, pod),
-    ));
-    steps.extend(meets(
-        At::PodEgress,
-        &answer,
-        7,
-        (Outcome::Translated, FOLLOWS),
-        (vip, client),
-    ));
-    steps.extend(meets(
-        At::PodIngress,
-        &query,
-        8,
-        (Outcome::Translated, FOLLOWS),
-        (client, pod),
-    ));
+    let talk = Talk::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
+    let mut steps = vec![Step::World(InParts::new(&talk, 7).world)];
+    steps.extend(talk.asks_much(7, Outcome::NewFlow));
+    steps.extend(talk.is_told_much(7));
+    steps.extend(talk.asks_much(8, Outcome::Translated));
     steps.push(Step::Flows(2));
     Case {
         name: "the parts of a large datagram go where the first goes, and so back [68, 69]",
@@ -129,31 +164,16 @@ fn masqueraded(n: Names) -> Case {
 }
 
 fn before_the_first(n: Names) -> Case {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
-    let (came, left) = (parts(&big(client, vip), 3), parts(&big(client, pod), 3));
-    let answer = parts(&big(pod, client), 3);
+    let talk = dns(n);
+    let datagram = InParts::new(&talk, 3);
+    let answer = parts(&big(talk.pod, talk.client), 3);
     Case {
         name: "a part that comes before the first is dropped if it is to a VIP, and counted",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
-            raw(
-                At::PodIngress,
-                came[1].clone(),
-                Outcome::FragmentDropped,
-                Out::Dropped,
-            ),
-            raw(
-                At::PodIngress,
-                came[0].clone(),
-                Outcome::NewFlow,
-                Out::Packet(left[0].clone()),
-            ),
-            raw(
-                At::PodIngress,
-                came[2].clone(),
-                FOLLOWS,
-                Out::Packet(left[2].clone()),
-            ),
+            Step::World(datagram.world.clone()),
+            datagram.is_dropped(1, Outcome::FragmentDropped),
+            datagram.goes(0, Outcome::NewFlow),
+            datagram.goes(2, FOLLOWS),
             raw(At::PodEgress, answer[1].clone(), Outcome::NotOurs, Out::Untouched),
         ],
     }
@@ -178,25 +198,12 @@ fn not_ours(n: Names) -> Case {
 }
 
 fn number_used_again(n: Names) -> Case {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
-    let world = World::default().service(vip, Protocol::Udp, &[pod]);
-    let mut steps = vec![Step::World(world)];
-    steps.extend(meets(
-        At::PodIngress,
-        &big(client, vip),
-        5,
-        (Outcome::NewFlow, FOLLOWS),
-        (client, pod),
-    ));
-    steps.extend(meets(
-        At::PodEgress,
-        &big(pod, client),
-        5,
-        (Outcome::Translated, FOLLOWS),
-        (vip, client),
-    ));
+    let talk = dns(n);
+    let mut steps = vec![Step::World(InParts::new(&talk, 5).world)];
+    steps.extend(talk.asks_much(5, Outcome::NewFlow));
+    steps.extend(talk.is_told_much(5));
     // The same pod's packet to the same client, past the Services, has the number that the answer had.
-    let direct = big(n.pod(1, 99), client);
+    let direct = big(n.pod(1, 99), talk.client);
     let ends = (direct.src, direct.dst);
     steps.extend(meets(
         At::PodEgress,
@@ -212,68 +219,31 @@ fn number_used_again(n: Names) -> Case {
 }
 
 fn late(n: Names) -> Case {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
-    let (came, left) = (parts(&big(client, vip), 6), parts(&big(client, pod), 6));
+    let datagram = InParts::new(&dns(n), 6);
     Case {
         name: "a part that comes when nobody waits for it any more is dropped",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
-            raw(
-                At::PodIngress,
-                came[0].clone(),
-                Outcome::NewFlow,
-                Out::Packet(left[0].clone()),
-            ),
-            raw(
-                At::PodIngress,
-                came[1].clone(),
-                FOLLOWS,
-                Out::Packet(left[1].clone()),
-            ),
+            Step::World(datagram.world.clone()),
+            datagram.goes(0, Outcome::NewFlow),
+            datagram.goes(1, FOLLOWS),
             Step::Age(70),
-            raw(
-                At::PodIngress,
-                came[2].clone(),
-                Outcome::FragmentDropped,
-                Out::Dropped,
-            ),
+            datagram.is_dropped(2, Outcome::FragmentDropped),
         ],
     }
 }
 
 fn with_the_flow_gone(n: Names) -> Case {
-    let (client, vip, pod, next) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53), n.pod(3, 53));
-    let world = World::default().service(vip, Protocol::Udp, &[pod]);
-    let (came, left) = (parts(&big(client, vip), 6), parts(&big(client, pod), 6));
+    let (talk, next) = (dns(n), n.pod(3, 53));
+    let datagram = InParts::new(&talk, 6);
+    let world = datagram.world.clone();
     let mut steps = vec![
         Step::World(world.clone()),
-        raw(
-            At::PodIngress,
-            came[0].clone(),
-            Outcome::NewFlow,
-            Out::Packet(left[0].clone()),
-        ),
-        Step::World(world.endpoints(vip, Protocol::Udp, &[next])),
-        raw(
-            At::PodIngress,
-            came[1].clone(),
-            FOLLOWS,
-            Out::Packet(left[1].clone()),
-        ),
+        datagram.goes(0, Outcome::NewFlow),
+        Step::World(world.endpoints(talk.called, Protocol::Udp, &[next])),
+        datagram.goes(1, FOLLOWS),
     ];
-    steps.extend(meets(
-        At::PodIngress,
-        &big(client, vip),
-        7,
-        (Outcome::Resteered, FOLLOWS),
-        (client, next),
-    ));
-    steps.push(raw(
-        At::PodIngress,
-        came[2].clone(),
-        FOLLOWS,
-        Out::Packet(left[2].clone()),
-    ));
+    steps.extend(Talk { pod: next, ..talk }.asks_much(7, Outcome::Resteered));
+    steps.push(datagram.goes(2, FOLLOWS));
     Case {
         name: "a datagram under way stays together though its flow gets another backend",
         steps,
@@ -305,28 +275,14 @@ fn over_tcp_and_sctp(n: Names) -> Case {
 }
 
 fn refused(n: Names) -> Case {
-    let (client, vip) = (n.client(40_000), n.vip(1, 53));
-    let came = parts(&big(client, vip), 6);
+    let talk = dns(n);
+    let datagram = InParts::new(&talk, 6);
     Case {
         name: "of a packet whose first part was refused the others are dropped",
         steps: vec![
-            Step::World(
-                World::default()
-                    .service(vip, Protocol::Udp, &[n.pod(1, 53)])
-                    .policy_drops(vip, Protocol::Udp),
-            ),
-            raw(
-                At::PodIngress,
-                came[0].clone(),
-                Outcome::PolicyDropped,
-                Out::Dropped,
-            ),
-            raw(
-                At::PodIngress,
-                came[1].clone(),
-                Outcome::FragmentDropped,
-                Out::Dropped,
-            ),
+            Step::World(datagram.world.clone().policy_drops(talk.called, Protocol::Udp)),
+            datagram.is_dropped(0, Outcome::PolicyDropped),
+            datagram.is_dropped(1, Outcome::FragmentDropped),
         ],
     }
 }
@@ -392,7 +348,8 @@ fn behind_options(n: Names) -> Case {
 }
 
 fn only_one(n: Names) -> Case {
-    let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let talk = dns(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
     let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
     let one = |packet: Packet| match n.family {
         Family::V4 => packet.bytes(),
@@ -404,13 +361,7 @@ fn only_one(n: Names) -> Case {
         Outcome::NewFlow,
         Out::Packet(one(udp(client, pod))),
     ));
-    steps.push(becomes(
-        At::PodEgress,
-        &udp(pod, client),
-        Outcome::Translated,
-        vip,
-        client,
-    ));
+    steps.push(talk.is_answered(udp));
     Case {
         name: "an atomic fragment is a whole packet (RFC 6946)",
         steps,

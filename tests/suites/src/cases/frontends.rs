@@ -4,8 +4,9 @@
 use dataplane::model::{FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::Outcome;
 
-use super::{Case, Step, becomes, dropped, passes, refused};
-use crate::packet::{tcp, udp};
+use super::talk::{Talk, ack, rst, syn, syn_ack};
+use super::{Case, Step, dropped, passes, refused};
+use crate::packet::udp;
 use crate::world::{At, Names, World};
 
 const TCP: Protocol = Protocol::Tcp;
@@ -37,100 +38,47 @@ fn world(n: Names, backends: &[std::net::SocketAddr]) -> World {
 }
 
 fn node_port(n: Names) -> Case {
-    let (client, node, pod) = (n.outside(40_000), n.node(30_080), n.pod(1, 8080));
+    let (node, pod) = (n.node(30_080), n.pod(1, 8080));
+    let talk = Talk::from_outside(n.outside(40_000), node, pod);
     Case {
         name: "a NodePort leads to a backend on this node, which sees the client [32]",
         steps: vec![
             Step::World(world(n, &[pod])),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", client, node),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::UplinkEgress,
-                &tcp("SA", pod, client).numbers(9_000, 1_001),
-                Outcome::Translated,
-                node,
-                client,
-            ),
-            becomes(
-                At::UplinkIngress,
-                &tcp("A", client, node).numbers(1_001, 9_001),
-                Outcome::Translated,
-                client,
-                pod,
-            ),
+            talk.opens(syn),
+            talk.is_answered(syn_ack),
+            talk.asks(ack, Outcome::Translated),
             Step::Flows(2),
         ],
     }
 }
 
 fn elsewhere(n: Names) -> Case {
-    let (client, node, pod) = (n.outside(61_234), n.node(30_080), n.pod(2, 8080));
-    let own = n.node(61_234);
+    let (node, pod, own) = (n.node(30_080), n.pod(2, 8080), n.node(61_234));
+    let talk = Talk::from_outside(n.outside(61_234), node, pod);
     Case {
         name: "a NodePort's flow to a backend elsewhere is masqueraded after routing [33]",
         steps: vec![
             Step::World(world(n, &[pod])),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", client, node),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::UplinkEgress,
-                &tcp("S", client, pod),
-                Outcome::Masqueraded,
-                own,
-                pod,
-            ),
-            becomes(
-                At::UplinkIngress,
-                &tcp("SA", pod, own).numbers(9_000, 1_001),
-                Outcome::Translated,
-                pod,
-                client,
-            ),
-            becomes(
-                At::UplinkEgress,
-                &tcp("SA", pod, client).numbers(9_000, 1_001),
-                Outcome::Translated,
-                node,
-                client,
-            ),
+            talk.opens(syn),
+            talk.leaves_as(own, syn, Outcome::Masqueraded),
+            talk.comes_back_to(own, syn_ack),
+            talk.is_answered(syn_ack),
             Step::Flows(4),
         ],
     }
 }
 
 fn from_pods(n: Names) -> Case {
-    let (client, node, pod) = (n.client(40_000), n.node(30_080), n.pod(2, 8080));
-    let own = n.pod(2, 40_001);
+    let (node, pod) = (n.node(30_080), n.pod(2, 8080));
+    let talk = Talk::of_pod(n.client(40_000), node, pod);
     Case {
         name: "a pod keeps its address at its own node's NodePort, but to itself [49, 50]",
         steps: vec![
             Step::World(world(n, &[pod])),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, node),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
+            talk.opens(syn),
             Step::Flows(2),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", pod, client).numbers(9_000, 1_001),
-                Outcome::Translated,
-                node,
-                client,
-            ),
-            becomes(At::PodIngress, &tcp("S", own, node), Outcome::NewFlow, own, pod),
+            talk.is_answered(syn_ack),
+            Talk::of_pod(n.pod(2, 40_001), node, pod).opens(syn),
             Step::Flows(5),
         ],
     }
@@ -143,32 +91,18 @@ fn not_at_other_addresses(n: Names) -> Case {
         name: "a NodePort is served at the node's addresses that are said to, and nowhere else [42]",
         steps: vec![
             Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), false)),
-            passes(At::UplinkIngress, &tcp("S", client, other), Outcome::NotOurs),
+            passes(At::UplinkIngress, &syn(client, other), Outcome::NotOurs),
             passes(
                 At::UplinkIngress,
-                &tcp("S", client, n.outside(30_080)),
+                &syn(client, n.outside(30_080)),
                 Outcome::NotOurs,
             ),
-            refused(
-                At::UplinkIngress,
-                &tcp("S", client, vip),
-                Outcome::RejectedUnknownPort,
-            ),
-            passes(
-                At::UplinkIngress,
-                &tcp("S", client, n.node(30_081)),
-                Outcome::NotOurs,
-            ),
+            refused(At::UplinkIngress, &syn(client, vip), Outcome::RejectedUnknownPort),
+            passes(At::UplinkIngress, &syn(client, n.node(30_081)), Outcome::NotOurs),
             passes(At::UplinkIngress, &udp(client, n.node(30_080)), Outcome::NotOurs),
             // An address that appears later counts from then on.
             Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), true)),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", client, other),
-                Outcome::NewFlow,
-                client,
-                n.pod(1, 8080),
-            ),
+            Talk::from_outside(client, other, n.pod(1, 8080)).opens(syn),
         ],
     }
 }
@@ -185,13 +119,7 @@ fn exact_before_node_port(n: Names) -> Case {
                 (FrontendKind::ExternalIp, node),
                 TrafficPolicy::Cluster,
             )),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", client, node),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
+            Talk::from_outside(client, node, pod).opens(syn),
         ],
     }
 }
@@ -216,25 +144,13 @@ fn lent_addresses(n: Names) -> Case {
     let pod = n.pod(1, 8080);
     let mut steps = vec![Step::World(world)];
     for at in addresses {
-        for (hook, client) in [
-            (At::UplinkIngress, n.outside(40_000)),
-            (At::PodIngress, n.client(40_000)),
+        for talk in [
+            Talk::from_outside(n.outside(40_000), at, pod),
+            Talk::of_pod(n.client(40_000), at, pod),
         ] {
-            steps.push(becomes(
-                hook,
-                &tcp("S", client, at),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ));
+            steps.push(talk.opens(syn));
             // The next one goes to the same pod from the same port: the first has to be over.
-            steps.push(becomes(
-                hook,
-                &tcp("R", client, at),
-                Outcome::Translated,
-                client,
-                pod,
-            ));
+            steps.push(talk.asks(rst, Outcome::Translated));
         }
     }
     Case {
@@ -250,11 +166,7 @@ fn other_ports_of_lent_addresses(n: Names) -> Case {
     for at in addresses {
         for port in [81, 30_080] {
             let other = std::net::SocketAddr::new(at.ip(), port);
-            steps.push(passes(
-                At::UplinkIngress,
-                &tcp("S", client, other),
-                Outcome::NotOurs,
-            ));
+            steps.push(passes(At::UplinkIngress, &syn(client, other), Outcome::NotOurs));
         }
         steps.push(passes(At::UplinkIngress, &udp(client, at), Outcome::NotOurs));
     }
@@ -272,20 +184,8 @@ fn bound_on_the_node(n: Names) -> Case {
         .fold(world, |world, at| world.own(at.ip(), false));
     let mut steps = vec![Step::World(world)];
     for at in addresses {
-        steps.push(becomes(
-            At::UplinkIngress,
-            &tcp("S", client, at),
-            Outcome::NewFlow,
-            client,
-            pod,
-        ));
-        steps.push(becomes(
-            At::UplinkIngress,
-            &tcp("R", client, at),
-            Outcome::Translated,
-            client,
-            pod,
-        ));
+        let talk = Talk::from_outside(client, at, pod);
+        steps.extend([talk.opens(syn), talk.asks(rst, Outcome::Translated)]);
     }
     Case {
         name: "a load balancer's or external address that is bound on the node is served all the same",
@@ -304,36 +204,17 @@ fn policy_local(n: Names) -> Case {
     };
     let mut steps = vec![Step::World(world(&[here, elsewhere]))];
     for port in 40_000..40_008 {
-        let client = n.outside(port);
-        steps.push(becomes(
-            At::UplinkIngress,
-            &tcp("S", client, balancer),
-            Outcome::NewFlow,
-            client,
-            here,
-        ));
+        steps.push(Talk::from_outside(n.outside(port), balancer, here).opens(syn));
     }
     steps.extend([
         Step::World(world(&[elsewhere])),
         dropped(
             At::UplinkIngress,
-            &tcp("S", n.outside(41_000), balancer),
+            &syn(n.outside(41_000), balancer),
             Outcome::PolicyDropped,
         ),
-        becomes(
-            At::PodIngress,
-            &tcp("S", n.client(41_000), balancer),
-            Outcome::NewFlow,
-            n.client(41_000),
-            elsewhere,
-        ),
-        becomes(
-            At::UplinkIngress,
-            &tcp("S", n.outside(41_001), vip),
-            Outcome::NewFlow,
-            n.outside(41_001),
-            elsewhere,
-        ),
+        Talk::of_pod(n.client(41_000), balancer, elsewhere).opens(syn),
+        Talk::from_outside(n.outside(41_001), vip, elsewhere).opens(syn),
     ]);
     Case {
         name: "an outside policy Local is for clients outside: others, and the ClusterIP, have all backends [38, 39]",
@@ -348,7 +229,7 @@ fn no_endpoints(n: Names) -> Case {
     let mut steps = vec![Step::World(world)];
     for at in [n.node(30_080), balancer, vip] {
         for (hook, client) in [(At::UplinkIngress, outside), (At::PodIngress, pod)] {
-            steps.push(refused(hook, &tcp("S", client, at), Outcome::RejectedNoEndpoint));
+            steps.push(refused(hook, &syn(client, at), Outcome::RejectedNoEndpoint));
         }
     }
     Case {
@@ -360,6 +241,7 @@ fn no_endpoints(n: Names) -> Case {
 fn nodes_own_connections(n: Names) -> Case {
     let (outside, node, pod) = (n.outside(443), n.node(30_080), n.pod(1, 8080));
     let vip = n.vip(1, 80);
+    let talk = Talk::from_outside(outside, node, pod);
     let world = world(n, &[pod])
         .service(vip, Protocol::Udp, &[pod])
         .node_port(vip, Protocol::Udp, 30_080);
@@ -368,52 +250,25 @@ fn nodes_own_connections(n: Names) -> Case {
         name: "an answer to a socket of the node, whose port a NodePort has too, is the socket's",
         steps: vec![
             Step::World(own),
-            passes(
-                At::UplinkIngress,
-                &tcp("SA", outside, node).numbers(9_000, 1_001),
-                Outcome::OwnAddress,
-            ),
+            passes(At::UplinkIngress, &syn_ack(outside, node), Outcome::OwnAddress),
             passes(At::UplinkIngress, &udp(outside, node), Outcome::OwnAddress),
             // A new connection is the NodePort's, whoever listens.
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", outside, node),
-                Outcome::NewFlow,
-                outside,
-                pod,
-            ),
+            talk.opens(syn),
             Step::World(world),
-            becomes(
-                At::UplinkIngress,
-                &udp(outside, node),
-                Outcome::NewFlow,
-                outside,
-                pod,
-            ),
+            talk.opens(udp),
         ],
     }
 }
 
 fn masquerade_keeps_off(n: Names) -> Case {
-    let (client, node, pod) = (n.outside(30_080), n.node(30_080), n.pod(2, 8080));
+    let pod = n.pod(2, 8080);
+    let talk = Talk::from_outside(n.outside(30_080), n.node(30_080), pod);
     Case {
         name: "a NodePort's number is never taken to masquerade with",
         steps: vec![
             Step::World(world(n, &[pod]).ports(30_080, 2)),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", client, node),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::UplinkEgress,
-                &tcp("S", client, pod),
-                Outcome::Masqueraded,
-                n.node(30_081),
-                pod,
-            ),
+            talk.opens(syn),
+            talk.leaves_as(n.node(30_081), syn, Outcome::Masqueraded),
         ],
     }
 }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::{Case, Out, Step, becomes, dropped, meet, passes};
-use crate::packet::{Packet, tcp, udp};
+use super::talk::{Talk, syn};
+use super::{Case, Out, Step, dropped, meet, passes};
+use crate::packet::{Packet, udp};
 use crate::world::{At, Names, World};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
@@ -30,45 +31,27 @@ fn world(n: Names) -> World {
         .service(n.vip(1, 80), Protocol::Tcp, &[n.pod(2, 8080)])
 }
 
+fn talk(n: Names, client: SocketAddr) -> Talk {
+    Talk::from_outside(client, n.vip(1, 80), n.pod(2, 8080))
+}
+
 /// A client's packet on its way in and out again, until it is masqueraded.
 fn leaves(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let talk = talk(n, client);
+    [talk.opens(udp), talk.leaves_as(node, udp, Outcome::Masqueraded)]
+}
+
+fn leaves_again(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
+    let talk = talk(n, client);
     [
-        becomes(
-            At::UplinkIngress,
-            &udp(client, vip),
-            Outcome::NewFlow,
-            client,
-            pod,
-        ),
-        becomes(
-            At::UplinkEgress,
-            &udp(client, pod),
-            Outcome::Masqueraded,
-            node,
-            pod,
-        ),
+        talk.asks(udp, Outcome::Translated),
+        talk.leaves_as(node, udp, Outcome::Translated),
     ]
 }
 
 fn comes_back(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
-    [
-        becomes(
-            At::UplinkIngress,
-            &udp(pod, node),
-            Outcome::Translated,
-            pod,
-            client,
-        ),
-        becomes(
-            At::UplinkEgress,
-            &udp(pod, client),
-            Outcome::Translated,
-            vip,
-            client,
-        ),
-    ]
+    let talk = talk(n, client);
+    [talk.comes_back_to(node, udp), talk.is_answered(udp)]
 }
 
 fn other_range(n: Names) -> Case {
@@ -84,17 +67,11 @@ fn other_range(n: Names) -> Case {
 
 fn used_up(n: Names) -> Case {
     let (first, second, node) = (n.outside(40_000), n.outside(40_001), n.node(61_000));
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let pod = n.pod(2, 8080);
     let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
     steps.extend(leaves(n, first, node));
     steps.extend([
-        becomes(
-            At::UplinkIngress,
-            &udp(second, vip),
-            Outcome::NewFlow,
-            second,
-            pod,
-        ),
+        talk(n, second).opens(udp),
         dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
         dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
     ]);
@@ -102,13 +79,7 @@ fn used_up(n: Names) -> Case {
     // Half of the second flow waits; the first is whole.
     steps.push(Step::Flows(4 + 3));
     steps.push(Step::Age(35));
-    steps.push(becomes(
-        At::UplinkIngress,
-        &udp(first, vip),
-        Outcome::Translated,
-        first,
-        pod,
-    ));
+    steps.push(talk(n, first).asks(udp, Outcome::Translated));
     Case {
         name: "without a free port a flow is refused and counted, and no other flow suffers [37]",
         steps,
@@ -129,10 +100,10 @@ fn given_back(n: Names) -> Case {
 }
 
 fn of_a_socket(n: Names, protocol: Protocol) -> Case {
-    let (client, vip, pod) = (n.outside(61_778), n.vip(1, 80), n.pod(2, 8080));
+    let (client, pod) = (n.outside(61_778), n.pod(2, 8080));
     let packet: fn(SocketAddr, SocketAddr) -> Packet = match protocol {
         Protocol::Udp => udp,
-        _ => |src, dst| tcp("S", src, dst),
+        _ => syn,
     };
     let others: Vec<_> = [61_777, 61_779]
         .map(|port| packet(n.node(port), pod).bytes())
@@ -141,13 +112,7 @@ fn of_a_socket(n: Names, protocol: Protocol) -> Case {
         name: "a port that a socket of the node has is not given away [36]",
         steps: vec![
             Step::World(world(n).ports(61_777, 3).socket(protocol, 61_778)),
-            becomes(
-                At::UplinkIngress,
-                &packet(client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
+            talk(n, client).opens(packet),
             meet(
                 At::UplinkEgress,
                 &packet(client, pod),
@@ -160,27 +125,11 @@ fn of_a_socket(n: Names, protocol: Protocol) -> Case {
 
 fn lost(n: Names) -> Case {
     let (client, node) = (n.outside(61_234), n.node(61_234));
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let pod = n.pod(2, 8080);
     let mut steps = vec![Step::World(world(n))];
     steps.extend(leaves(n, client, node));
     steps.extend(comes_back(n, client, node));
     let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
-    let request = [
-        becomes(
-            At::UplinkIngress,
-            &udp(client, vip),
-            Outcome::Translated,
-            client,
-            pod,
-        ),
-        becomes(
-            At::UplinkEgress,
-            &udp(client, pod),
-            Outcome::Translated,
-            node,
-            pod,
-        ),
-    ];
     // Each of the four is put back by the next packet of its partner; a second passes for that.
     for gone in [lose(Hook::Egress, pod, client), lose(Hook::Ingress, pod, node)] {
         steps.extend([gone, Step::Flows(3), Step::Age(2)]);
@@ -191,37 +140,17 @@ fn lost(n: Names) -> Case {
     steps.extend([lose(Hook::Egress, client, pod), Step::Flows(3), Step::Age(2)]);
     steps.extend(comes_back(n, client, node));
     steps.push(Step::Flows(4));
-    steps.extend(request);
+    steps.extend(leaves_again(n, client, node));
     Case {
         name: "a masqueraded flow that lost an entry gets it back, with the same port [35]",
         steps,
     }
 }
 
-fn leaves_again(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
-    [
-        becomes(
-            At::UplinkIngress,
-            &udp(client, vip),
-            Outcome::Translated,
-            client,
-            pod,
-        ),
-        becomes(
-            At::UplinkEgress,
-            &udp(client, pod),
-            Outcome::Translated,
-            node,
-            pod,
-        ),
-    ]
-}
-
 /// Both halves of the second pair are gone: the flow goes on, by any port.
 fn lost_for_good(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
-    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let pod = n.pod(2, 8080);
     let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
     let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
@@ -229,20 +158,8 @@ fn lost_for_good(n: Names) -> Case {
         lose(Hook::Egress, client, pod),
         lose(Hook::Ingress, pod, node),
         Step::Age(2),
-        becomes(
-            At::UplinkIngress,
-            &udp(client, vip),
-            Outcome::Translated,
-            client,
-            pod,
-        ),
-        becomes(
-            At::UplinkEgress,
-            &udp(client, pod),
-            Outcome::Masqueraded,
-            node,
-            pod,
-        ),
+        talk(n, client).asks(udp, Outcome::Translated),
+        talk(n, client).leaves_as(node, udp, Outcome::Masqueraded),
         Step::Flows(4),
     ]);
     steps.extend(comes_back(n, client, node));

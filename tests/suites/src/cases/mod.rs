@@ -25,6 +25,7 @@ mod masquerade;
 mod refused;
 mod sctp;
 mod sources;
+mod talk;
 mod untouched;
 
 /// One of the two machines.

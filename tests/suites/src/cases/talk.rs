@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A client, the name it calls and the pod that it gets: what their packets become, said once.
+
+use std::net::SocketAddr;
+
+use dataplane_common::Outcome;
+
+use super::{Step, becomes};
+use crate::packet::{Packet, tcp};
+use crate::world::At;
+
+#[derive(Clone, Copy)]
+pub(super) struct Talk {
+    pub(super) client: SocketAddr,
+    /// A VIP, or another frontend.
+    pub(super) called: SocketAddr,
+    pub(super) pod: SocketAddr,
+    /// Where the client's packets come in, and where its answers go out.
+    pub(super) hooks: (At, At),
+}
+
+impl Talk {
+    pub(super) fn of_pod(client: SocketAddr, called: SocketAddr, pod: SocketAddr) -> Self {
+        Self {
+            client,
+            called,
+            pod,
+            hooks: (At::PodIngress, At::PodEgress),
+        }
+    }
+
+    pub(super) fn from_outside(client: SocketAddr, called: SocketAddr, pod: SocketAddr) -> Self {
+        Self {
+            hooks: (At::UplinkIngress, At::UplinkEgress),
+            ..Self::of_pod(client, called, pod)
+        }
+    }
+
+    /// The first packet of a flow to the pod.
+    pub(super) fn opens(&self, packet: impl Fn(SocketAddr, SocketAddr) -> Packet) -> Step {
+        self.asks(packet, Outcome::NewFlow)
+    }
+
+    /// A packet of the client's becomes one to the pod.
+    pub(super) fn asks(&self, packet: impl Fn(SocketAddr, SocketAddr) -> Packet, outcome: Outcome) -> Step {
+        let (client, pod) = (self.client, self.pod);
+        becomes(self.hooks.0, &packet(client, self.called), outcome, client, pod)
+    }
+
+    /// A packet of the pod's becomes one of whom the client called.
+    pub(super) fn is_answered(&self, packet: impl Fn(SocketAddr, SocketAddr) -> Packet) -> Step {
+        let (client, called) = (self.client, self.called);
+        let answer = packet(self.pod, client);
+        becomes(self.hooks.1, &answer, Outcome::Translated, called, client)
+    }
+
+    /// A packet on its way to the pod goes out as from this address of the node's.
+    pub(super) fn leaves_as(
+        &self,
+        node: SocketAddr,
+        packet: impl Fn(SocketAddr, SocketAddr) -> Packet,
+        outcome: Outcome,
+    ) -> Step {
+        let (client, pod) = (self.client, self.pod);
+        becomes(self.hooks.1, &packet(client, pod), outcome, node, pod)
+    }
+
+    /// The pod's answer to that address becomes one to the client.
+    pub(super) fn comes_back_to(
+        &self,
+        node: SocketAddr,
+        packet: impl Fn(SocketAddr, SocketAddr) -> Packet,
+    ) -> Step {
+        let (client, pod) = (self.client, self.pod);
+        let answer = packet(pod, node);
+        becomes(self.hooks.0, &answer, Outcome::Translated, pod, client)
+    }
+}
+
+pub(super) fn syn(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("S", src, dst)
+}
+
+/// The answer to [`syn`].
+pub(super) fn syn_ack(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("SA", src, dst).numbers(9_000, 1_001)
+}
+
+/// The answer to [`syn_ack`].
+pub(super) fn ack(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("A", src, dst).numbers(1_001, 9_001)
+}
+
+pub(super) fn rst(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("R", src, dst)
+}
