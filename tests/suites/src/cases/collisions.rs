@@ -4,7 +4,8 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::{Case, Out, Step, becomes, meet, passes};
+use super::talk::{Talk, flagged, numbered, syn};
+use super::{Case, Out, Step, meet, passes};
 use crate::packet::{Packet, tcp, udp};
 use crate::world::{At, Names, World};
 
@@ -30,6 +31,7 @@ fn moved(packet: &Packet, n: Names, to: std::net::SocketAddr) -> Out {
 
 fn two_vips(n: Names) -> Case {
     let (client, pod) = (n.client(40_000), n.pod(1, 80));
+    let talk = Talk::of_pod(client, n.vip(1, 80), pod);
     let second = tcp("S", client, n.vip(2, 80));
     Case {
         name: "two VIPs with one backend, from one source port, are two connections to it",
@@ -39,13 +41,7 @@ fn two_vips(n: Names) -> Case {
                     .service(n.vip(1, 80), Protocol::Tcp, &[pod])
                     .service(n.vip(2, 80), Protocol::Tcp, &[pod]),
             ),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, n.vip(1, 80)),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
+            talk.opens(syn),
             meet(At::PodIngress, &second, Outcome::Moved, moved(&second, n, pod)),
             meet(
                 At::PodIngress,
@@ -54,51 +50,22 @@ fn two_vips(n: Names) -> Case {
                 moved(&second, n, pod),
             ),
             Step::Flows(4),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", pod, client).numbers(1, 1_001),
-                Outcome::Translated,
-                n.vip(1, 80),
-                client,
-            ),
+            talk.is_answered(numbered("SA", 1, 1_001)),
         ],
     }
 }
 
 fn direct_after(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+    let talk = Talk::of_pod(client, vip, pod);
     Case {
         name: "a direct connection from the port of a finished Service connection is untouched",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", pod, client).numbers(1, 1_001),
-                Outcome::Translated,
-                vip,
-                client,
-            ),
-            becomes(
-                At::PodIngress,
-                &tcp("FA", client, vip),
-                Outcome::Translated,
-                client,
-                pod,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("FA", pod, client),
-                Outcome::Translated,
-                vip,
-                client,
-            ),
+            talk.opens(syn),
+            talk.is_answered(numbered("SA", 1, 1_001)),
+            talk.asks(flagged("FA"), Outcome::Translated),
+            talk.is_answered(flagged("FA")),
             passes(
                 At::PodIngress,
                 &tcp("S", client, pod).numbers(5_000, 0),
@@ -116,26 +83,15 @@ fn direct_after(n: Names) -> Case {
 
 fn direct_beside(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+    let talk = Talk::of_pod(client, vip, pod);
     let direct = tcp("S", client, pod).numbers(5_000, 0);
     let more = tcp("A", client, pod).numbers(5_001, 1);
     Case {
         name: "a direct connection beside a live Service connection of its port goes by another port",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", pod, client).numbers(1, 1_001),
-                Outcome::Translated,
-                vip,
-                client,
-            ),
+            talk.opens(syn),
+            talk.is_answered(numbered("SA", 1, 1_001)),
             meet(
                 At::PodIngress,
                 &direct,
@@ -143,27 +99,15 @@ fn direct_beside(n: Names) -> Case {
                 moved(&direct, n, pod),
             ),
             meet(At::PodIngress, &more, Outcome::Translated, moved(&more, n, pod)),
-            becomes(
-                At::PodEgress,
-                &tcp("A", pod, client).numbers(2, 1_002),
-                Outcome::Translated,
-                vip,
-                client,
-            ),
-            becomes(
-                At::PodIngress,
-                &tcp("A", client, vip).numbers(1_002, 2),
-                Outcome::Translated,
-                client,
-                pod,
-            ),
+            talk.is_answered(numbered("A", 2, 1_002)),
+            talk.asks(numbered("A", 1_002, 2), Outcome::Translated),
         ],
     }
 }
 
 fn direct_before(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let syn = tcp("S", client, vip);
+    let again = syn(client, vip);
     Case {
         name: "a direct connection that was there first keeps its tuple; the Service's moves with the next SYN",
         steps: vec![
@@ -173,7 +117,7 @@ fn direct_before(n: Names) -> Case {
                 &tcp("S", client, pod).numbers(5_000, 0),
                 Outcome::NotOurs,
             ),
-            becomes(At::PodIngress, &syn, Outcome::NewFlow, client, pod),
+            Talk::of_pod(client, vip, pod).opens(syn),
             // The backend has a connection with this tuple: its answer is a challenge ACK.
             passes(
                 At::PodEgress,
@@ -185,7 +129,7 @@ fn direct_before(n: Names) -> Case {
                 &tcp("PA", pod, client).numbers(77, 5_001),
                 Outcome::Contested,
             ),
-            meet(At::PodIngress, &syn, Outcome::Moved, moved(&syn, n, pod)),
+            meet(At::PodIngress, &again, Outcome::Moved, moved(&again, n, pod)),
             passes(
                 At::PodEgress,
                 &tcp("A", pod, client).numbers(99, 5_020),
@@ -198,13 +142,14 @@ fn direct_before(n: Names) -> Case {
 
 fn direct_udp(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
+    let talk = Talk::of_pod(client, vip, pod);
     let direct = udp(client, pod);
     Case {
         name: "a direct UDP packet from the port of a live Service flow goes by another port",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
             passes(At::PodIngress, &direct, Outcome::NotOurs),
-            becomes(At::PodIngress, &udp(client, vip), Outcome::NewFlow, client, pod),
+            talk.opens(udp),
             meet(
                 At::PodIngress,
                 &direct,
@@ -217,7 +162,7 @@ fn direct_udp(n: Names) -> Case {
                 Outcome::Translated,
                 moved(&direct, n, pod),
             ),
-            becomes(At::PodEgress, &udp(pod, client), Outcome::Translated, vip, client),
+            talk.is_answered(udp),
             Step::Age(400),
             passes(At::PodIngress, &direct, Outcome::StaleRemoved),
             passes(At::PodIngress, &direct, Outcome::NotOurs),

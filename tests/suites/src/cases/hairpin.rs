@@ -4,58 +4,28 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::{Case, Step, becomes};
-use crate::packet::tcp;
-use crate::world::{At, Names, World};
+use super::talk::{Talk, ack, syn, syn_ack};
+use super::{Case, Step};
+use crate::world::{Names, World};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![to_itself(n)]
 }
 
 fn to_itself(n: Names) -> Case {
-    let (me, vip, target) = (n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080));
+    let talk = Talk::of_pod(n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080));
     let node = n.node(61_500);
     Case {
         name: "a pod reaches itself by its Service, from an address that is not its own [14]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[target])),
-            becomes(At::PodIngress, &tcp("S", me, vip), Outcome::NewFlow, me, target),
-            becomes(
-                At::PodEgress,
-                &tcp("S", me, target),
-                Outcome::Masqueraded,
-                node,
-                target,
-            ),
+            Step::World(World::default().service(talk.called, Protocol::Tcp, &[talk.pod])),
+            talk.opens(syn),
+            talk.leaves_as(node, syn, Outcome::Masqueraded),
             Step::Flows(4),
-            becomes(
-                At::PodIngress,
-                &tcp("SA", target, node).numbers(9_000, 1_001),
-                Outcome::Translated,
-                target,
-                me,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", target, me).numbers(9_000, 1_001),
-                Outcome::Translated,
-                vip,
-                me,
-            ),
-            becomes(
-                At::PodIngress,
-                &tcp("A", me, vip).numbers(1_001, 9_001),
-                Outcome::Translated,
-                me,
-                target,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("A", me, target).numbers(1_001, 9_001),
-                Outcome::Translated,
-                node,
-                target,
-            ),
+            talk.comes_back_to(node, syn_ack),
+            talk.is_answered(syn_ack),
+            talk.asks(ack, Outcome::Translated),
+            talk.leaves_as(node, ack, Outcome::Translated),
         ],
     }
 }

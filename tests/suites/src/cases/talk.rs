@@ -94,3 +94,13 @@ pub(super) fn ack(src: SocketAddr, dst: SocketAddr) -> Packet {
 pub(super) fn rst(src: SocketAddr, dst: SocketAddr) -> Packet {
     tcp("R", src, dst)
 }
+
+/// A segment with these flags.
+pub(super) fn flagged(flags: &'static str) -> impl Fn(SocketAddr, SocketAddr) -> Packet {
+    move |src, dst| tcp(flags, src, dst)
+}
+
+/// A segment with these flags and numbers: of its first byte, and of the next one expected.
+pub(super) fn numbered(flags: &'static str, seq: u32, ack: u32) -> impl Fn(SocketAddr, SocketAddr) -> Packet {
+    move |src, dst| tcp(flags, src, dst).numbers(seq, ack)
+}
