@@ -127,8 +127,8 @@ pub(crate) fn is_over<F: Family>(key: &FlowKey<F>, value: &FlowValue<F>, now: Ti
     value.state.is_closed() || value.is_expired(Protocol(key.protocol), now)
 }
 
-/// Takes away the flow that has an entry with this key, if any.
-#[inline(never)]
+/// Takes away the flow that has an entry with this key, if any. Its own frame would be the sixth on the stack.
+#[inline(always)]
 pub(crate) fn forget<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>) {
     if let Some(entry) = tables.flow(key) {
         release(tables, key, entry);
