@@ -21,10 +21,14 @@ const MOUNTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 
 /// The cgroup of the lab with this id, whether there is one or not.
 pub fn of_lab(id: &str) -> Result<PathBuf> {
+    Ok(mount()?.join(format!("shunt-lab-{id}")))
+}
+
+fn mount() -> Result<&'static Path> {
     let is_cgroup2 =
         |path: &&&str| statfs(**path).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
     match MOUNTS.iter().find(is_cgroup2) {
-        Some(mount) => Ok(Path::new(mount).join(format!("shunt-lab-{id}"))),
+        Some(mount) => Ok(Path::new(mount)),
         None => Err(Error::Failed(format!(
             "no cgroup2 file system at {}: mount one there (`mount -t cgroup2 none /sys/fs/cgroup/unified`)",
             MOUNTS.join(" or ")
@@ -40,6 +44,31 @@ pub fn create(cgroup: &Path) -> Result<()> {
 /// Moves the calling process there.
 pub fn join(cgroup: &Path) -> Result<()> {
     fs::write(cgroup.join("cgroup.procs"), "0").doing(|| format!("joining the cgroup {}", cgroup.display()))
+}
+
+/// The calling process in another cgroup, until this is dropped.
+#[derive(Debug)]
+pub struct Visit {
+    home: PathBuf,
+}
+
+impl Visit {
+    pub fn to(cgroup: &Path) -> Result<Self> {
+        const OWN: &str = "/proc/self/cgroup";
+        let text = fs::read_to_string(OWN).doing(|| format!("reading {OWN}"))?;
+        // The line of cgroup2.
+        let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let home = mount()?.join(own.unwrap_or_default());
+        join(cgroup)?;
+        Ok(Self { home })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // A process that stays keeps the cgroup from being removed, and that is told.
+        let _ = join(&self.home);
+    }
 }
 
 /// Removes a cgroup and those below it, once what ran there has ended. One that is not there is no error.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dataplane::compile::Compiled;
 use dataplane::index::{Event, Index, Settings};
 use dataplane::model::ServiceName;
-use dataplane::plan::{KernelState, Maps, Plan, Planner, Resync};
+use dataplane::plan::{KernelState, Maps, Op, Plan, Planner, Resync};
 
 /// In step with its events after every call.
 pub struct Control<'a> {
@@ -61,12 +61,18 @@ impl<'a> Control<'a> {
 
     fn carry_out(&mut self, plan: Plan) {
         assert!(plan.shortages.is_empty(), "{:?}", plan.shortages);
-        for op in plan.ops {
-            assert!(self.planner.admits(&op), "{op} too early");
-            self.maps
-                .apply(&op)
-                .unwrap_or_else(|error| panic!("{op}: {error}"));
-            self.planner.applied(&op);
+        for alike in plan.ops.chunk_by(|a, b| a.kind() == b.kind()) {
+            let ops: Vec<&Op> = alike.iter().collect();
+            let mut rest = ops.as_slice();
+            while let Some(first) = rest.first() {
+                let early = rest.iter().find(|op| !self.planner.admits(op));
+                assert_eq!(early, None, "too early");
+                let (count, result) = self.maps.apply_all(rest);
+                result.unwrap_or_else(|error| panic!("{first} and {count} more: {error}"));
+                let (applied, others) = rest.split_at(count);
+                applied.iter().for_each(|op| self.planner.applied(op));
+                rest = others;
+            }
         }
     }
 }

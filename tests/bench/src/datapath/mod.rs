@@ -94,6 +94,8 @@ enum Kind {
     UdpRoundTrips,
     /// A new connection for each byte there and back.
     Connections,
+    /// The same, past all Services.
+    Probes,
     /// As much as goes through one connection.
     Bulk,
 }
@@ -115,14 +117,21 @@ impl Case {
             Kind::TcpRoundTrips,
             Kind::UdpRoundTrips,
             Kind::Connections,
+            Kind::Probes,
             Kind::Bulk,
         ];
         let all = Route::ALL
             .into_iter()
             .flat_map(|route| kinds.map(|kind| Self { kind, route }));
         // To whom replies to the outside go, only whoever has masqueraded the flow knows.
-        all.filter(|case| !(case.route.is_from_outside() && matches!(case.kind, Kind::Replies)))
-            .collect()
+        all.filter(|case| match case.kind {
+            Kind::Requests => !case.route.is_from_node(),
+            Kind::Replies => !case.route.is_from_outside() && !case.route.is_from_node(),
+            // What the socket's hooks cost connections that are none of theirs.
+            Kind::Probes => case.route.is_from_node(),
+            _ => true,
+        })
+        .collect()
     }
 
     fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {
@@ -133,6 +142,7 @@ impl Case {
             Kind::TcpRoundTrips => transactions::tcp(stage, self.route, time),
             Kind::UdpRoundTrips => transactions::udp(stage, self.route, time),
             Kind::Connections => transactions::connections(stage, self.route, time),
+            Kind::Probes => transactions::probes(stage, self.route, time),
             Kind::Bulk => transactions::bulk(stage, self.route, time).map(|rate| vec![rate]),
         }
     }
@@ -170,6 +180,12 @@ impl Case {
                 time("connect p50"),
                 time("connect p99"),
                 time("connect p99.9"),
+            ],
+            Kind::Probes => vec![
+                rate("connect/request/close past Services", "connections"),
+                time("connect past Services p50"),
+                time("connect past Services p99"),
+                time("connect past Services p99.9"),
             ],
             Kind::Bulk => vec![rate("bulk TCP", "MB")],
         }

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use apiserver::bulk::Bulk;
 use apiserver::{Fixture, Settings, User};
 use lab::agent::AgentOptions;
+use lab::cgroup::Visit;
 use lab::service::Protocol;
 use lab::{Family, Lab, Netns, Node, Pod, Wiring, addresses, netlink};
 use serde_json::{Value, json};
@@ -28,22 +29,33 @@ pub(super) enum Route {
     OutsideToHere,
     /// The same, to a pod of the other node.
     OutsideToOther,
+    /// From a process of the node itself to a pod of it, by ClusterIP.
+    NodeToHere,
+    /// The same, to a pod of the other node.
+    NodeToOther,
 }
 
 impl Route {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::SameNode,
         Self::OtherNode,
         Self::OutsideToHere,
         Self::OutsideToOther,
+        Self::NodeToHere,
+        Self::NodeToOther,
     ];
 
     pub(super) fn is_from_outside(self) -> bool {
         matches!(self, Self::OutsideToHere | Self::OutsideToOther)
     }
 
+    /// Whose packets come in by no device: there is none to let them come in by.
+    pub(super) fn is_from_node(self) -> bool {
+        matches!(self, Self::NodeToHere | Self::NodeToOther)
+    }
+
     fn is_to_other(self) -> bool {
-        matches!(self, Self::OtherNode | Self::OutsideToOther)
+        matches!(self, Self::OtherNode | Self::OutsideToOther | Self::NodeToOther)
     }
 }
 
@@ -54,6 +66,8 @@ impl fmt::Display for Route {
             Self::OtherNode => "pod to pod, other node",
             Self::OutsideToHere => "outside to node port, backend on that node",
             Self::OutsideToOther => "outside to node port, backend on another",
+            Self::NodeToHere => "process of the node to a pod of it",
+            Self::NodeToOther => "process of the node to a pod of another",
         })
     }
 }
@@ -182,9 +196,17 @@ impl Stage {
     pub(super) fn client(&self, route: Route) -> &Netns {
         if route.is_from_outside() {
             self.lab.outside()
+        } else if route.is_from_node() {
+            self.lab.node(1).netns()
         } else {
             self.client.netns()
         }
+    }
+
+    /// Makes this process one of the client's kind: for the node's own, one below the cgroup that Shunt serves.
+    pub(super) fn join(&self, route: Route) -> anyhow::Result<Option<Visit>> {
+        let joined = route.is_from_node().then(|| Visit::to(self.lab.node(1).cgroup()));
+        Ok(joined.transpose()?)
     }
 
     /// The client's address.

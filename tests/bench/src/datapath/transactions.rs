@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use lab::Family;
 
 use super::stage::{Port, Route, Stage};
 use crate::plan::{CpuTime, pin_to_last_cpu};
@@ -48,13 +49,21 @@ pub(super) fn udp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result
 
 /// A connection for each byte there and back.
 pub(super) fn connections(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
-    in_client(stage, route, Port::Echo, |server| {
-        repeat(time, || {
-            let mut stream = connect(server)?;
-            let mut byte = [0];
-            stream.write_all(&byte)?;
-            Ok(stream.read_exact(&mut byte)?)
-        })
+    in_client(stage, route, Port::Echo, |server| one_by_one(server, time))
+}
+
+/// The same to the pod's own address, as a kubelet's probes are.
+pub(super) fn probes(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
+    let server = stage.server(route).at(Family::V4, Port::Echo.target());
+    in_client(stage, route, Port::Echo, |_| one_by_one(server, time))
+}
+
+fn one_by_one(server: SocketAddr, time: Duration) -> anyhow::Result<Vec<f64>> {
+    repeat(time, || {
+        let mut stream = connect(server)?;
+        let mut byte = [0];
+        stream.write_all(&byte)?;
+        Ok(stream.read_exact(&mut byte)?)
     })
 }
 
@@ -81,6 +90,7 @@ fn in_client<T: Send>(
     ask: impl FnOnce(SocketAddr) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
     let server = stage.dialled(route, port);
+    let _joined = stage.join(route)?;
     let asked = stage.client(route).run(|| {
         pin_to_last_cpu()?;
         ask(server)
