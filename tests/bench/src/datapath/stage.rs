@@ -160,6 +160,14 @@ impl Stage {
             }
             Ok(())
         })?;
+        // As every node has one; without, its own processes have no way to a VIP that netfilter could turn elsewhere.
+        let anywhere = (Ipv4Addr::UNSPECIFIED.into(), 0);
+        for node in lab.nodes() {
+            node.netns().configure(async |network| {
+                let gateway = addresses::outside().v4.into();
+                network.add_route(netlink::Route::via(anywhere, gateway)).await
+            })?;
+        }
         let serve = |node: &Node, service: Used| -> anyhow::Result<(Pod, Server)> {
             let pod = node.pod(service.name)?;
             let server = Server::start(&pod)?;
