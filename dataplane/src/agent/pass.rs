@@ -141,15 +141,13 @@ impl<M: Maps> Agent<M> {
 
     async fn carry_out(&mut self, plan: Plan) -> Vec<MapsError> {
         let mut failures: Vec<MapsError> = Vec::new();
-        for shortage in plan.shortages {
+        for shortage in &plan.shortages {
             self.reports.metrics.op_failed(shortage.bound.map);
             error!(service = %shortage.port, map = shortage.bound.map, "not all backends fit");
             failures.push(shortage.bound.into());
         }
-        // Ops of one kind do not depend on each other.
         let mut written = 0;
-        let alike = plan.ops.chunk_by(|a, b| a.kind() == b.kind());
-        for ops in alike.flat_map(|ops| ops.chunks(WRITES_AT_A_TIME)) {
+        for ops in plan.runs().flat_map(|run| run.chunks(WRITES_AT_A_TIME)) {
             failures.extend(self.write(ops));
             written += ops.len();
             if written >= WRITES_AT_A_TIME {
@@ -161,7 +159,7 @@ impl<M: Maps> Agent<M> {
         failures
     }
 
-    /// Writes ops of one kind, but for those whose ground another one's failure has taken away.
+    /// Writes ops of one run, but for those whose ground another one's failure has taken away.
     fn write(&mut self, ops: &[Op]) -> Vec<MapsError> {
         let Some(planner) = &mut self.planner else {
             return Vec::new();

@@ -3,6 +3,7 @@
 
 mod types;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::text::encode;
@@ -423,6 +424,29 @@ async fn a_kernel_that_fails_now_and_then_ends_in_step() {
         "nothing is left over"
     );
     assert_eq!(bench.ready.pending(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restricted_frontend_never_loses_its_last_range() {
+    let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
+    let mut object = service("web", "10.96.0.1");
+    object["spec"]["type"] = "LoadBalancer".into();
+    object["spec"]["loadBalancerSourceRanges"] = json!(["192.0.2.0/24", "198.51.100.0/24"]);
+    object["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.9" }] } });
+    bench
+        .settle(listed(&[object.clone(), slice("web-1", "web", &["10.244.0.1"])]))
+        .await;
+    let restricted = |state: &KernelState| state.frontends.values().filter(|it| it.is_restricted).count();
+    assert_eq!(restricted(&bench.maps.state()), 1);
+
+    bench
+        .maps
+        .with(|inside| inside.broken = |op| matches!(op, Op::PutFrontend { .. }));
+    object["spec"]["loadBalancerSourceRanges"] = json!([]);
+    bench.settle(vec![applied(&object)]).await;
+    let state = bench.maps.state();
+    assert_eq!(restricted(&state), 1, "the kernel has not been told");
+    assert_eq!(state.ranges.values().map(BTreeSet::len).sum::<usize>(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,6 +31,15 @@ pub struct Plan {
     pub shortages: BTreeSet<Shortage>,
 }
 
+impl Plan {
+    /// The ops in order, and together those of which none rests on another: neighbouring puts of backends. Whether
+    /// one of the others is still admitted, only the one before it tells.
+    pub fn runs(&self) -> impl Iterator<Item = &[Op]> {
+        let is_backend = |op: &Op| matches!(op, Op::PutBackend { .. });
+        self.ops.chunk_by(move |a, b| is_backend(a) && is_backend(b))
+    }
+}
+
 /// A ServicePort that could not get all the ids it needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shortage {

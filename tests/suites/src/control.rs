@@ -61,8 +61,8 @@ impl<'a> Control<'a> {
 
     fn carry_out(&mut self, plan: Plan) {
         assert!(plan.shortages.is_empty(), "{:?}", plan.shortages);
-        for alike in plan.ops.chunk_by(|a, b| a.kind() == b.kind()) {
-            let ops: Vec<&Op> = alike.iter().collect();
+        for run in plan.runs() {
+            let ops: Vec<&Op> = run.iter().collect();
             let mut rest = ops.as_slice();
             while let Some(first) = rest.first() {
                 let early = rest.iter().find(|op| !self.planner.admits(op));
