@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::output::Format;
+
 /// Service routing for Kubernetes nodes, in the kernel.
 ///
 /// Exit codes: 0 done, 1 failed or not in order, 2 wrong usage.
@@ -30,9 +32,9 @@ enum Command {
     /// Tell whether this machine can run Shunt
     Check(check::Args),
     /// Show what the kernel holds and counts, and the settings in force
-    Status(status::Args),
+    Status(ShowArgs),
     /// List the Services the kernel knows, with their backends
-    Services(services::Args),
+    Services(ShowArgs),
     /// Detach the programs and remove every trace of Shunt from this node
     Cleanup(cleanup::Args),
 }
@@ -48,6 +50,16 @@ struct RootArgs {
         env = "SHUNT_BPF_ROOT"
     )]
     bpf_root: PathBuf,
+}
+
+/// What is to be shown, and how.
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
 }
 
 /// Which cgroup is the node's.

@@ -6,20 +6,11 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::RootArgs;
+use super::ShowArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, KernelMaps, Pins, Sizes, Tables, Traffic};
 use crate::model::FrontendKey;
 use crate::plan::{BackendState, EmptyVerdict, FrontendValue, KernelState, Maps as _, ScopeValue, ServiceId};
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    root: RootArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
-}
 
 #[derive(Debug, Serialize)]
 struct ServiceView {
@@ -64,7 +55,7 @@ struct BackendView {
     local: bool,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     let state = KernelMaps::new(Tables::open(&pins)?, Sizes::default()).load()?;
     let tables = Tables::open(&pins)?;

@@ -86,20 +86,16 @@ impl Maps for KernelMaps {
 
     /// Backends, most of what there is at a start, go by one system call; others by one each.
     fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
-        let Some(op) = ops.first() else {
-            return (0, Ok(()));
-        };
-        let (written, result) = match op {
-            Op::PutBackend { id, .. } if id.family == Family::V4 => self.tables.v4.put_backends(ops),
-            Op::PutBackend { .. } => self.tables.v6.put_backends(ops),
-            _ => (0, Ok(())),
-        };
-        if written > 0 || result.is_err() {
-            return (written, result);
-        }
-        match self.apply(op) {
-            Ok(()) => (1, Ok(())),
-            Err(error) => (0, Err(error)),
+        match ops {
+            [Op::PutBackend { id, .. }, _, ..] => match id.family {
+                Family::V4 => self.tables.v4.put_backends(ops),
+                Family::V6 => self.tables.v6.put_backends(ops),
+            },
+            [op, ..] => match self.apply(op) {
+                Ok(()) => (1, Ok(())),
+                Err(error) => (0, Err(error)),
+            },
+            [] => (0, Ok(())),
         }
     }
 }
@@ -291,10 +287,12 @@ where
         }
     }
 
-    /// Writes the backends at the beginning of `ops` that are of this family.
+    /// Writes the backends at the beginning of `ops` that are of this family: the first is.
     fn put_backends(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
         let backends = ops.iter().map_while(|op| match op {
-            Op::PutBackend { id, backend } => Some((id.index, to_backend::<F>(backend)?)),
+            Op::PutBackend { id, backend } if id.family == F::MODEL => {
+                Some((id.index, to_backend::<F>(backend)?))
+            }
             _ => None,
         });
         let (slots, values): (Vec<_>, Vec<_>) = backends.unzip();

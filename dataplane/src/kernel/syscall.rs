@@ -61,21 +61,13 @@ pub(super) fn read_array<V: Pod + Default>(map: &MapData, length: u32) -> io::Re
             elem_flags: 0,
             flags: 0,
         };
-        // SAFETY: `attr` is a valid `bpf_attr` for this command; `keys` has room for `count` keys and
-        // `values`, from `read` on, for `count` values of the map's value size, which is `V`'s.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                MAP_LOOKUP_BATCH,
-                &raw mut attr,
-                size_of::<BatchAttr>(),
-            )
+        // SAFETY: `keys` has room for `count` keys and `values`, from `read` on, for `count` values of the map's value
+        // size, which is `V`'s.
+        let at_end = match unsafe { batch(MAP_LOOKUP_BATCH, &mut attr) } {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) => return Err(error),
         };
-        let error = io::Error::last_os_error();
-        let at_end = result < 0 && error.raw_os_error() == Some(libc::ENOENT);
-        if result < 0 && !at_end {
-            return Err(error);
-        }
         read += attr.count;
         if at_end || attr.count == 0 {
             break;
@@ -96,17 +88,18 @@ pub(super) fn write_slots<V: Pod>(map: &MapData, slots: &[u32], values: &[V]) ->
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: `attr` is a valid `bpf_attr` for this command; there are `count` keys and as many values, of the map's
-    // value size, which is `V`'s.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            MAP_UPDATE_BATCH,
-            &raw mut attr,
-            size_of::<BatchAttr>(),
-        )
-    };
-    (attr.count as usize, succeeded(result))
+    // SAFETY: there are `count` keys and as many values, of the map's value size, which is `V`'s.
+    let result = unsafe { batch(MAP_UPDATE_BATCH, &mut attr) };
+    (attr.count as usize, result)
+}
+
+/// Works on `attr.count` entries; then that is how many were worked on.
+///
+/// # Safety
+/// The keys and values must be as many, and of the map's sizes, and writable if the command reads.
+unsafe fn batch(command: libc::c_long, attr: &mut BatchAttr) -> io::Result<()> {
+    // SAFETY: a valid `bpf_attr` for such a command, by the contract of this function.
+    succeeded(unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<BatchAttr>()) })
 }
 
 /// The members of `union bpf_attr` for `BPF_OBJ_GET`.

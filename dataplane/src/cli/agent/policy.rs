@@ -152,7 +152,7 @@ impl PolicyArgs {
             flags |= Config::MASQUERADE_ALL;
         }
         if self.forwarding == Forwarding::Direct {
-            flags |= Config::DIRECT;
+            flags |= Config::SHORTCUTS;
         }
         if self.external_cluster_ip == ExternalClusterIp::Refuse {
             flags |= Config::REFUSE_EXTERNAL;

@@ -6,19 +6,10 @@ mod settings;
 use serde::Serialize;
 
 use self::settings::Settings;
-use super::RootArgs;
+use super::ShowArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables, sockets_cgroup};
 use dataplane_common::{BackendState, Config, DeviceKind, MAP_ABI};
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    root: RootArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
-}
 
 #[derive(Debug, Serialize)]
 struct Status {
@@ -60,7 +51,7 @@ struct Entries {
     flows: usize,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     let tables = Tables::open(&pins)?;
     let status = Status {

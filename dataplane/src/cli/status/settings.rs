@@ -69,7 +69,11 @@ impl Settings {
             } else {
                 "serve"
             },
-            forwarding: if is_set(Config::DIRECT) { "direct" } else { "stack" },
+            forwarding: if is_set(Config::SHORTCUTS) {
+                "direct"
+            } else {
+                "stack"
+            },
             socket_lb: match (meets_sockets, is_set(Config::POD_SOCKETS)) {
                 (false, _) => "off",
                 (true, false) => "host",
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn settings_are_told_under_the_names_of_their_flags() {
         let config = Config {
-            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::DIRECT,
+            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::SHORTCUTS,
             ports_first: 61_000,
             ports_count: 4_536,
             ..Config::default()
