@@ -26,6 +26,17 @@ pub struct AgentOptions {
     pub extra: Vec<String>,
 }
 
+impl AgentOptions {
+    /// The lab's manifests, and these arguments.
+    #[must_use]
+    pub fn saying(arguments: &[&str]) -> Self {
+        Self {
+            extra: arguments.iter().map(|&word| word.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Agent {
     node: Node,

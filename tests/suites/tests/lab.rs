@@ -54,14 +54,23 @@ mod untouched;
 #[path = "lab/ways.rs"]
 mod ways;
 
+use lab::agent::AgentOptions;
 use lab::service::{Endpoint, ServiceSpec};
 use lab::{Lab, Pod, Service, Wiring};
 
 /// One cluster of each wiring, agents ready. A failed test prints the last one named, and its state.
 fn clusters() -> impl Iterator<Item = Lab> {
-    Wiring::ALL.into_iter().map(|wiring| {
+    clusters_with(&[])
+}
+
+/// The same; the agents have these arguments.
+fn clusters_with(arguments: &[&str]) -> impl Iterator<Item = Lab> {
+    let options = AgentOptions::saying(arguments);
+    Wiring::ALL.into_iter().map(move |wiring| {
         println!("on {wiring} wiring");
-        Lab::with_agents(wiring).unwrap()
+        let lab = Lab::new(wiring).unwrap();
+        lab.start_agents_with(&options).unwrap();
+        lab
     })
 }
 

@@ -284,11 +284,12 @@ impl Stage {
         let lab = &self.lab;
         let objects: Vec<String> = self.objects(services).iter().map(Value::to_string).collect();
         fs::write(lab.folder().manifests().join("services.json"), objects.join("\n"))?;
-        let extra = direct.then(|| "--forwarding=direct".to_owned());
-        lab.start_agents_with(&AgentOptions {
-            extra: extra.into_iter().collect(),
-            ..AgentOptions::default()
-        })?;
+        let forwarding = if direct {
+            "--forwarding=direct"
+        } else {
+            "--forwarding=stack"
+        };
+        lab.start_agents_with(&AgentOptions::saying(&[forwarding]))?;
         Ok(lab.settle()?)
     }
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `--forwarding=direct`: established flows past the host's stack, and back through it where that is needed.
 
+use lab::Family;
 use lab::offload::Offloads;
 use lab::programs::bulk::Way;
 use lab::service::{Protocol, ServiceSpec};
-use lab::{Family, Wiring};
 
-use crate::host_scope::clusters_with;
 use crate::path::{finds_out, route_to_pods};
 use crate::ways::Ways;
-use crate::{counted, lead};
+use crate::{clusters, clusters_with, counted, lead};
 
 const DIRECT: &[&str] = &["--forwarding=direct"];
 const BYTES: u64 = 100_000_000;
@@ -101,7 +100,7 @@ fn a_node_that_stops_to_forward_stops_to_forward_directly() {
 #[test]
 #[ignore = "needs root"]
 fn pods_are_reached_through_the_stack_where_nobody_asked_for_more() {
-    for lab in Wiring::ALL.map(|wiring| lab::Lab::with_agents(wiring).unwrap()) {
+    for lab in clusters() {
         Ways::new(&lab).work_from_pods();
         assert_eq!(counted(&lab, 1, "shortcut"), 0);
     }

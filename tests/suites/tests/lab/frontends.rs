@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lab::addresses::{self, node};
-use lab::agent::AgentOptions;
 use lab::programs::echo::Answer;
 use lab::service::ServiceSpec;
 use lab::talk::From;
-use lab::{Family, Ips, Lab, Service, Wiring};
+use lab::{Family, Ips, Service};
 
-use crate::{clusters, echo_pod, lead};
+use crate::{clusters, clusters_with, echo_pod, lead};
 
 pub(crate) const NODE_PORT: u16 = 30_080;
 
@@ -238,13 +237,7 @@ fn affinity_is_over_so_long_after_the_last_new_connection() {
 #[test]
 #[ignore = "needs root"]
 fn addresses_that_appear_later_serve_node_ports_where_all_do() {
-    for wiring in Wiring::ALL {
-        let lab = Lab::new(wiring).unwrap();
-        let options = AgentOptions {
-            extra: vec!["--nodeport-addresses=all".to_owned()],
-            ..AgentOptions::default()
-        };
-        lab.start_agents_with(&options).unwrap();
+    for lab in clusters_with(&["--nodeport-addresses=all"]) {
         let server = echo_pod(&lab, 1, "server");
         let service = lab.service(web().node_port(NODE_PORT)).unwrap();
         lead(&lab, &service, &[server.ready()]);

@@ -6,26 +6,12 @@ use std::net::SocketAddr;
 use lab::agent::{Agent, AgentOptions};
 use lab::capture::Capture;
 use lab::programs::calls::{Domains, Kind};
-use lab::{Family, Lab, Node, Pod, Service, Wiring};
+use lab::{Family, Node, Pod, Service};
 
 use crate::host_clients::{ask, domains};
-use crate::{clusters, echo_pod, service};
+use crate::{clusters, clusters_with, echo_pod, service};
 
 const ENETUNREACH: i32 = 101;
-
-/// Two nodes whose agents have these arguments.
-pub(crate) fn clusters_with(extra: &[&str]) -> impl Iterator<Item = Lab> {
-    let options = AgentOptions {
-        extra: extra.iter().map(|word| (*word).to_owned()).collect(),
-        ..AgentOptions::default()
-    };
-    Wiring::ALL.into_iter().map(move |wiring| {
-        println!("on {wiring} wiring");
-        let lab = Lab::new(wiring).unwrap();
-        lab.start_agents_with(&options).unwrap();
-        lab
-    })
-}
 
 #[test]
 #[ignore = "needs root"]
@@ -117,10 +103,7 @@ fn switched_off_and_cleaned_up_nothing_is_met() {
         );
 
         lab.agent(1, Agent::terminate).unwrap();
-        let off = AgentOptions {
-            extra: vec!["--socket-lb=off".to_owned()],
-            ..AgentOptions::default()
-        };
+        let off = AgentOptions::saying(&["--socket-lb=off"]);
         let mut agent = node.start_agent(&off).unwrap();
         agent.wait_ready().unwrap();
         assert_eq!(reaches(), Err(ENETUNREACH), "switched off");

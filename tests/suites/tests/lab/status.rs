@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[ignore = "needs root"]
 fn settings_in_force_are_told_by_the_kernel_agent_or_no_agent() {
     let lab = Lab::new(Wiring::Ptp).unwrap();
-    let flags = [
+    let flags = AgentOptions::saying(&[
         "--take-over",
         "--masquerade-all",
         "--external-cluster-ip=refuse",
@@ -18,12 +18,8 @@ fn settings_in_force_are_told_by_the_kernel_agent_or_no_agent() {
         "--cluster-cidr=10.244.0.0/16",
         "--service-cidr=10.96.0.0/16,fd00:10:96::/112",
         "--nodeport-addresses=127.0.0.0/8,::/0",
-    ];
-    lab.start_agents_with(&AgentOptions {
-        extra: flags.map(str::to_owned).to_vec(),
-        ..AgentOptions::default()
-    })
-    .unwrap();
+    ]);
+    lab.start_agents_with(&flags).unwrap();
     let node = lab.node(1);
     let settings = || -> Value {
         let text = node.shunt_text(&["status", "-o", "json"]).unwrap();

@@ -77,10 +77,7 @@ fn connections_made_by_kube_proxy_outlive_it() {
         let mut old = conversations(&client, &services);
         ask_all(&mut old, "by kube-proxy");
 
-        let options = AgentOptions {
-            extra: vec!["--take-over".to_owned()],
-            ..AgentOptions::default()
-        };
+        let options = AgentOptions::saying(&["--take-over"]);
         lab.start_agents_on(lab.nodes(), &options).unwrap();
         lab.settle().unwrap();
         ask_all(&mut old, "beside Shunt");
