@@ -86,5 +86,5 @@ impl Config {
     /// TCP sockets of other namespaces (pods) below the node's cgroup are translated too.
     pub const POD_SOCKETS: u32 = 1 << 3;
     /// Packets of established flows do not go through the host's stack: see `shortcut.rs`.
-    pub const DIRECT: u32 = 1 << 4;
+    pub const SHORTCUTS: u32 = 1 << 4;
 }

@@ -75,16 +75,16 @@ pub(crate) enum Part {
 /// (see `sctp.rs`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment {
-    pub(crate) flags: u32,
+    pub(crate) flags: u8,
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
 }
 
 impl Segment {
-    pub(crate) const FIN: u32 = 0x01;
-    pub(crate) const SYN: u32 = 0x02;
-    pub(crate) const RST: u32 = 0x04;
-    pub(crate) const ACK: u32 = 0x10;
+    pub(crate) const FIN: u8 = 0x01;
+    pub(crate) const SYN: u8 = 0x02;
+    pub(crate) const RST: u8 = 0x04;
+    pub(crate) const ACK: u8 = 0x10;
 
     /// Whether this segment opens, closes or breaks a connection.
     #[inline(always)]
@@ -183,7 +183,7 @@ impl<F: Family> Headers<F> {
         let header: TcpHeader = self.transport(packet)?;
         (self.key.sport, self.key.dport) = (header.sport, header.dport);
         self.segment = Segment {
-            flags: header.flags as u32,
+            flags: header.flags,
             sequence: u32::from_be_bytes(header.sequence),
             acknowledgement: u32::from_be_bytes(header.acknowledgement),
         };

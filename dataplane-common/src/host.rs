@@ -297,10 +297,9 @@ impl<F: Family> Tables<F> for HostTables<F> {
     }
 
     fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
-        self.routes.get(&question.dst).is_some_and(|route| {
-            *hop = *route;
-            true
-        })
+        let route = self.routes.get(&question.dst);
+        *hop = route.copied().unwrap_or_default();
+        route.is_some()
     }
 
     fn hand_over(&self, hop: &NextHop) {

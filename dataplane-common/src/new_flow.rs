@@ -4,7 +4,7 @@
 use crate::device::Config;
 use crate::established::Why;
 use crate::family::Family;
-use crate::flow::FlowValue;
+use crate::flow::{Entry, FlowValue};
 use crate::headers::Protocol;
 use crate::masquerade;
 use crate::outcome::{Outcome, Verdict};
@@ -31,7 +31,25 @@ enum Route {
     End(Outcome),
 }
 
-/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.why` tells what came before.
+/// Whether a packet, at an address of which nothing is known, passes for certain: what most packets on a node do.
+#[inline(always)]
+pub(crate) fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+    work.flags == AddressFlags::default() && mistaken(tables, work).is_none()
+}
+
+/// The entry that the replies to a packet to no VIP would be taken for. A connection that goes on was looked at when
+/// it began.
+#[inline(always)]
+fn mistaken<'a, F: Family, T: Tables<F>>(tables: &'a T, work: &mut Work<F>) -> Option<Entry<'a, F>> {
+    if work.headers.continues() {
+        return None;
+    }
+    work.reply_key = work.headers.key.reply();
+    tables.flow(&work.reply_key)
+}
+
+/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.why` and `work.flags` tell what came before,
+/// and what is known of its destination.
 #[inline(never)]
 pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     packet: &mut P,
@@ -83,7 +101,7 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
 
 #[inline(never)]
 fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
-    let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+    let flags = work.flags;
     match frontend(tables, &work.headers.key, flags) {
         Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Route::End(Outcome::OwnAddress),
         Ok(frontend) => {
@@ -138,11 +156,7 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(),
 #[inline(always)]
 fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     let passes = Route::End(Outcome::NotOurs);
-    if work.headers.continues() {
-        return passes;
-    }
-    work.reply_key = work.headers.key.reply();
-    let Some(entry) = tables.flow(&work.reply_key) else {
+    let Some(entry) = mistaken(tables, work) else {
         return passes;
     };
     let holder = entry.get();

@@ -11,7 +11,7 @@ use crate::flow::Hook;
 use crate::fragment;
 use crate::headers::{Parsed, Part, Protocol};
 use crate::icmp;
-use crate::new_flow::new_flow;
+use crate::new_flow::{new_flow, passes};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::reject::reject;
@@ -33,9 +33,9 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         Parsed::Malformed => return Outcome::Malformed,
     }
     // Asked anew each time: kept, it would take room on the stack that there is none of.
-    let direct = || tables.config().flags & Config::DIRECT != 0;
+    let takes_shortcuts = || tables.config().flags & Config::SHORTCUTS != 0;
     let mut found = tables.flow(&work.headers.key);
-    if found.is_none() && direct() {
+    if found.is_none() && takes_shortcuts() {
         match shortcut::reply(packet, tables, work) {
             Way::Stack => {}
             Way::Neighbour => return shortcut::take(packet, tables, work),
@@ -43,10 +43,11 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         }
     }
     let why = match found {
-        None if passes(tables, work) => Err(Outcome::NotOurs),
         None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
-            Ok(Outcome::Translated) if direct() => Err(shortcut::translated(packet, tables, work, entry)),
+            Ok(Outcome::Translated) if takes_shortcuts() => {
+                Err(shortcut::translated(packet, tables, work, entry))
+            }
             Ok(outcome) => Err(outcome),
             // A reply's entry makes no flow.
             Err(_) if work.headers.key.hook() == Hook::Egress => Err(Outcome::NotOurs),
@@ -57,7 +58,11 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         Err(outcome) => outcome,
         Ok(why) => {
             work.why = why as u32;
-            new_flow(packet, tables, work)
+            work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+            match passes(tables, work) {
+                true => Outcome::NotOurs,
+                false => new_flow(packet, tables, work),
+            }
         }
     };
     if work.headers.part == Part::First {
@@ -96,19 +101,6 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
         fragment::remember(tables, work, outcome);
     }
     outcome
-}
-
-/// Whether a packet without a flow, at ingress, is to no Service and of no connection that a Service flow could be
-/// taken for: what most packets on a node are. The rest is for `new_flow.rs` to look at more closely.
-#[inline(always)]
-fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
-    if tables.address(&work.headers.key.dst).is_some() {
-        return false;
-    }
-    work.headers.continues() || {
-        work.reply_key = work.headers.key.reply();
-        tables.flow(&work.reply_key).is_none()
-    }
 }
 
 /// A later part of a fragmented packet, at ingress.

@@ -9,7 +9,7 @@ use crate::family::Family;
 use crate::flow::{FlowKey, FlowValue};
 use crate::fragment::FragmentKey;
 use crate::headers::Headers;
-use crate::service::FrontendValue;
+use crate::service::{AddressFlags, FrontendValue};
 use crate::shortcut::NextHop;
 
 /// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
@@ -20,6 +20,8 @@ pub struct Work<F: Family> {
     pub(crate) headers: Headers<F>,
     /// The flow of `headers.key`.
     pub(crate) value: FlowValue<F>,
+    /// What is known of the address that it goes to.
+    pub(crate) flags: AddressFlags,
     /// The address and port of a Service that it goes to.
     pub(crate) frontend: FrontendValue,
     /// Another entry of that flow.
@@ -45,6 +47,7 @@ impl<F: Family> Work<F> {
         Self {
             headers,
             value,
+            flags: AddressFlags::default(),
             frontend: FrontendValue::default(),
             reply_key: headers.key,
             reply: value,

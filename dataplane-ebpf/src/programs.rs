@@ -68,13 +68,13 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
 /// A frame for each family: together they would not fit the stack.
 #[inline(never)]
 fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>, tagged: bool) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.raw()).with_tag(tagged));
+    let (mut packet, tables) = (skb, Maps::new(skb.raw(), tagged));
     dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
 }
 
 #[inline(never)]
 fn egress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.raw()));
+    let (mut packet, tables) = (skb, Maps::new(skb.raw(), false));
     dataplane_common::egress::<F, _, _>(&mut packet, &tables)
 }
 

@@ -34,8 +34,8 @@ pub(crate) struct Maps {
 impl Maps {
     /// For this packet.
     #[inline(always)]
-    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
-        Self { skb, tagged: false }
+    pub(crate) fn new(skb: *mut __sk_buff, tagged: bool) -> Self {
+        Self { skb, tagged }
     }
 
     /// For a socket's call, which asks for nothing that only a packet has.
@@ -45,11 +45,6 @@ impl Maps {
             skb: core::ptr::null_mut(),
             tagged: false,
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn with_tag(self, tagged: bool) -> Self {
-        Self { tagged, ..self }
     }
 }
 
@@ -193,12 +188,15 @@ impl<F: Stored> Tables<F> for Maps {
 
     #[inline(always)]
     fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
+        if self.tagged {
+            return false;
+        }
         // SAFETY: the packet's own context.
         let ifindex = unsafe { (*self.skb).ifindex };
         let route = &mut Route::to(question, ifindex);
         // SAFETY: the helper reads and writes just `route`.
         let found = unsafe { bpf_fib_lookup(self.skb.cast(), route.as_ptr(), size_of::<Route>() as i32, 0) };
-        if self.tagged || found != BPF_FIB_LKUP_RET_SUCCESS as i64 {
+        if found != BPF_FIB_LKUP_RET_SUCCESS as i64 {
             return false;
         }
         // SAFETY: as above.

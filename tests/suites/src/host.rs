@@ -11,7 +11,7 @@ use dataplane::plan::ServiceId;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostSocket, HostTables};
 use dataplane_common::{
-    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, Outcome, Port, Tables, V4, V6,
+    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, NextHop, Outcome, Port, Tables, V4, V6,
 };
 use ipnet::IpNet;
 
@@ -30,6 +30,19 @@ impl Host {
     pub fn refill(&mut self) {
         self.v4.answers.take();
         self.v6.answers.take();
+    }
+
+    /// Has packets to this address go on this way, where they take shortcuts.
+    pub fn route(&mut self, to: IpAddr, hop: NextHop) {
+        match to {
+            IpAddr::V4(v4) => drop(self.v4.routes.insert(v4.into(), hop)),
+            IpAddr::V6(v6) => drop(self.v6.routes.insert(v6.into(), hop)),
+        }
+    }
+
+    /// Where packets were handed to since the last time this was asked.
+    pub fn handed(&mut self) -> Vec<NextHop> {
+        [self.v4.handed.take(), self.v6.handed.take()].concat()
     }
 }
 
@@ -174,7 +187,7 @@ pub fn config(world: &World) -> Config {
         (world.masquerade_all, Config::MASQUERADE_ALL),
         (world.refuse_external, Config::REFUSE_EXTERNAL),
         (world.pod_sockets, Config::POD_SOCKETS),
-        (world.direct, Config::DIRECT),
+        (world.shortcuts, Config::SHORTCUTS),
     ];
     let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
     let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));

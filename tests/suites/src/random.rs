@@ -78,7 +78,7 @@ pub fn world(random: &mut Random) -> World {
     }
     // There is no route here, so that everything goes as it does without.
     if random.once_in(4) {
-        world = world.forwarding_directly();
+        world = world.taking_shortcuts();
     }
     world
 }

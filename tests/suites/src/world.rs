@@ -104,7 +104,7 @@ pub struct World {
     pub masquerade_all: bool,
     pub refuse_external: bool,
     /// Established flows go past the stack, where there is a route.
-    pub direct: bool,
+    pub shortcuts: bool,
     pub pod_sockets: bool,
     /// The node's network namespace; 0 if socket calls are not met.
     pub netns: u64,
@@ -275,8 +275,8 @@ impl World {
     }
 
     #[must_use]
-    pub fn forwarding_directly(mut self) -> Self {
-        self.direct = true;
+    pub fn taking_shortcuts(mut self) -> Self {
+        self.shortcuts = true;
         self
     }
 

@@ -59,7 +59,7 @@ fn a_changed_layout_is_another_version() {
         FrontendKind::ExternalIp as u32,
         Detect::Nobody as u32,
         Config::POD_SOCKETS,
-        Config::DIRECT,
+        Config::SHORTCUTS,
         Call::PeerName as u32,
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
