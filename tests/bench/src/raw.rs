@@ -17,8 +17,14 @@ const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET: libc::c_long = 7;
 const PROG_TEST_RUN: libc::c_long = 10;
 const LINK_CREATE: libc::c_long = 28;
-/// Of `enum bpf_attach_type`.
-const TCX_INGRESS: u32 = 46;
+
+/// Where a TC program is run, by its number in `enum bpf_attach_type`.
+#[derive(Clone, Copy, Debug)]
+pub enum Hook {
+    Ingress = 46,
+    Egress = 47,
+}
+
 /// Frames are real ones, and what the program says is done with them.
 const LIVE_FRAMES: u32 = 1 << 1;
 /// Frames that are made, run and handed on together, at most.
@@ -151,8 +157,8 @@ impl Program {
         bpf(PROG_TEST_RUN, &raw mut attr).map(|_| ())
     }
 
-    /// Runs it on every packet that comes in on a device of the calling thread's namespace.
-    pub fn attach_to_ingress(&self, device: u32) -> io::Result<Link> {
+    /// Runs it on every packet that passes a device of the calling thread's namespace.
+    pub fn attach(&self, device: u32, hook: Hook) -> io::Result<Link> {
         /// The members of `union bpf_attr` for `BPF_LINK_CREATE`.
         #[repr(C)]
         struct Attr {
@@ -167,7 +173,7 @@ impl Program {
         let attr = Attr {
             program: self.0.as_raw_fd().cast_unsigned(),
             target: device,
-            attach_type: TCX_INGRESS,
+            attach_type: hook as u32,
             flags: 0,
             relative: 0,
             zero: 0,

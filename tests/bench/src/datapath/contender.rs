@@ -14,6 +14,8 @@ pub(super) enum Contender {
     PlainRouting,
     /// The same, with netfilter's connection tracking at work.
     ConnectionTracking,
+    /// The same without, but with a program at both hooks of every device, as Shunt has one: that does nothing.
+    EmptyPrograms,
     /// To a VIP, by Shunt: through the node's stack, or past it.
     Shunt { services: u32, direct: bool },
     /// To a VIP, by kube-proxy.
@@ -24,7 +26,7 @@ impl Contender {
     /// All of them, each with each number of Services.
     pub(super) fn all(plan: &Plan) -> Vec<Self> {
         let sizes: &[u32] = if plan.quick { &[1_000] } else { &[1, 1_000, 10_000] };
-        let mut all = vec![Self::PlainRouting, Self::ConnectionTracking];
+        let mut all = vec![Self::PlainRouting, Self::ConnectionTracking, Self::EmptyPrograms];
         for direct in [false, true] {
             all.extend(sizes.iter().map(|services| Self::Shunt {
                 services: *services,
@@ -49,7 +51,7 @@ impl Contender {
     /// Whether this machine has what it needs; if not, why.
     pub(super) fn available(self) -> Result<(), String> {
         match self {
-            Self::PlainRouting | Self::Shunt { .. } => Ok(()),
+            Self::PlainRouting | Self::EmptyPrograms | Self::Shunt { .. } => Ok(()),
             Self::ConnectionTracking => Mode::Nftables.available(),
             Self::KubeProxy { mode, .. } => mode.available(),
         }
@@ -58,14 +60,14 @@ impl Contender {
     /// Services beside the two that are talked to.
     pub(super) fn services(self) -> u32 {
         match self {
-            Self::PlainRouting | Self::ConnectionTracking => 0,
+            Self::PlainRouting | Self::ConnectionTracking | Self::EmptyPrograms => 0,
             Self::Shunt { services, .. } | Self::KubeProxy { services, .. } => services,
         }
     }
 
     /// Whether clients dial a VIP.
     pub(super) fn has_vips(self) -> bool {
-        !matches!(self, Self::PlainRouting | Self::ConnectionTracking)
+        self.services() != 0
     }
 }
 
@@ -74,6 +76,7 @@ impl fmt::Display for Contender {
         let name = match self {
             Self::PlainRouting => BASELINE.to_owned(),
             Self::ConnectionTracking => format!("{BASELINE}, conntrack"),
+            Self::EmptyPrograms => format!("{BASELINE}, empty programs"),
             Self::Shunt { direct: false, .. } => "Shunt".to_owned(),
             Self::Shunt { direct: true, .. } => "Shunt direct".to_owned(),
             Self::KubeProxy { mode, .. } => format!("kube-proxy {mode}"),

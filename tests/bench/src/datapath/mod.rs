@@ -7,7 +7,8 @@
 //!
 //! Small packets are made by the kernel itself (`raw::Program::source`): a generator in the pod would spend more time
 //! in its own namespace than the node does in all, and hide what is to be seen. They come in on the node's end of the
-//! pod's veth as from a driver, and are swallowed when they reach the other pod. What is left is the node.
+//! pod's veth as from a driver, and are swallowed when they reach the other pod. What is left is the node. How much of
+//! that a process notices, those show that one sends, a system call each.
 
 mod contender;
 mod packets;
@@ -89,6 +90,8 @@ enum Kind {
     Requests,
     /// Small UDP packets back.
     Replies,
+    /// Small UDP packets to the Service, from a process.
+    Sent,
     /// A byte there and a byte back, on one connection.
     TcpRoundTrips,
     UdpRoundTrips,
@@ -114,6 +117,7 @@ impl Case {
         let kinds = [
             Kind::Requests,
             Kind::Replies,
+            Kind::Sent,
             Kind::TcpRoundTrips,
             Kind::UdpRoundTrips,
             Kind::Connections,
@@ -139,6 +143,7 @@ impl Case {
         match self.kind {
             Kind::Requests => packets::requests(stage, self.route, time).map(|rate| vec![rate]),
             Kind::Replies => packets::replies(stage, self.route, time).map(|rate| vec![rate]),
+            Kind::Sent => packets::sent(stage, self.route, time).map(|rate| vec![rate]),
             Kind::TcpRoundTrips => transactions::tcp(stage, self.route, time),
             Kind::UdpRoundTrips => transactions::udp(stage, self.route, time),
             Kind::Connections => transactions::connections(stage, self.route, time),
@@ -163,6 +168,7 @@ impl Case {
         match self.kind {
             Kind::Requests => vec![rate("64-byte packets there", "packets")],
             Kind::Replies => vec![rate("64-byte packets back", "packets")],
+            Kind::Sent => vec![rate("64-byte packets of a process", "packets")],
             Kind::TcpRoundTrips => vec![
                 rate("TCP request/response", "round trips"),
                 time("TCP p50"),

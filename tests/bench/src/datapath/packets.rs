@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Small packets, as fast as the node takes them: how many to a second of CPU time.
+//! Small packets, as fast as the node takes them, or as a process sends them: how many to a second of CPU time.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -12,10 +12,12 @@ use suites::packet::{Packet, udp};
 
 use super::stage::{Port, Route, Stage};
 use crate::plan::{CpuTime, pin_to_last_cpu};
-use crate::raw::Program;
+use crate::raw::{Hook, Program};
 
-/// Frames made in one go.
+/// Packets between two looks at the clock.
 const SLICE: u32 = 16_384;
+/// Before what is counted.
+const FIRST: u32 = 64;
 /// So that the frame is 60 bytes long, and 64 with the checksum of a wire.
 const PAYLOAD: usize = 60 - 14 - 20 - 8;
 /// The client's port: one flow.
@@ -49,7 +51,23 @@ pub(super) fn replies(stage: &Stage, route: Route, time: Duration) -> anyhow::Re
         .with_context(|| format!("replies, {route}, of {}", stage.contender))
 }
 
-/// Packets that come in by a node's device, from whoever is behind it, and end as soon as they are where they go to.
+/// To the Service, by a process that sends one after the other.
+pub(super) fn sent(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+    let service = stage.dialled(route, Port::Echo);
+    let receiver = stage.server(route).netns();
+    let _joined = stage.join(route)?;
+    let sent = stage.client(route).run(|| -> anyhow::Result<_> {
+        pin_to_last_cpu()?;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(service)?;
+        rate(receiver, time, |packets| {
+            (0..packets).try_for_each(|_| Ok(socket.send(&[0; PAYLOAD]).map(drop)?))
+        })
+    })?;
+    sent.with_context(|| format!("packets to {service}, {route}, of {}", stage.contender))
+}
+
+/// Packets that come in by a node's device, from whoever is behind it.
 fn flood(
     (node, device, sender): (&Netns, &str, &Netns),
     (from, to): (SocketAddr, SocketAddr),
@@ -67,37 +85,45 @@ fn flood(
         .zip(macs)
         .for_each(|(byte, of_mac)| *byte = of_mac);
     let source = Program::source(&frame)?;
-    let sink = Program::sink()?;
-    let held =
-        receiver.run(|| -> anyhow::Result<_> { Ok(sink.attach_to_ingress(if_nametoindex("eth0")?)?) })??;
-    let rate = node.run(|| -> anyhow::Result<_> {
+    let flooded = node.run(|| -> anyhow::Result<_> {
         pin_to_last_cpu()?;
         let index = if_nametoindex(device)?;
-        // A few first: they make the flow, and have the receiver looked for.
-        for _ in 0..2 {
-            source.inject(&frame, index, 64)?;
-            std::thread::sleep(LOOKED_FOR);
-        }
-        let before = received(receiver)?;
-        let (start, cpu) = (Instant::now(), CpuTime::of_thread());
-        let mut sent = 0_u64;
-        while start.elapsed() < time {
-            source.inject(&frame, index, SLICE)?;
-            sent += u64::from(SLICE);
-        }
-        let (took, used) = (start.elapsed(), cpu.elapsed());
-        let mut arrived = received(receiver)? - before;
-        while arrived < sent && start.elapsed() < took + SETTLING {
-            arrived = received(receiver)? - before;
-        }
-        ensure!(
-            arrived * 100 >= sent * 98,
-            "{arrived} of {sent} packets from {from} to {to} arrived"
-        );
-        Ok(arrived as f64 / used)
+        rate(receiver, time, |packets| {
+            Ok(source.inject(&frame, index, packets)?)
+        })
     })?;
+    flooded.with_context(|| format!("from {from} to {to}"))
+}
+
+/// How many packets reach a pod, to a second of this thread's CPU time. They end there as soon as they are in.
+fn rate(
+    receiver: &Netns,
+    time: Duration,
+    mut send: impl FnMut(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
+    let sink = Program::sink()?;
+    let held = receiver
+        .run(|| -> anyhow::Result<_> { Ok(sink.attach(if_nametoindex("eth0")?, Hook::Ingress)?) })??;
+    // A few first: they make the flow, and have the receiver looked for.
+    for _ in 0..2 {
+        send(FIRST)?;
+        std::thread::sleep(LOOKED_FOR);
+    }
+    let before = received(receiver)?;
+    let (start, cpu) = (Instant::now(), CpuTime::of_thread());
+    let mut sent = 0_u64;
+    while start.elapsed() < time {
+        send(SLICE)?;
+        sent += u64::from(SLICE);
+    }
+    let (took, used) = (start.elapsed(), cpu.elapsed());
+    let mut arrived = received(receiver)? - before;
+    while arrived < sent && start.elapsed() < took + SETTLING {
+        arrived = received(receiver)? - before;
+    }
     drop(held);
-    rate
+    ensure!(arrived * 100 >= sent * 98, "{arrived} of {sent} packets arrived");
+    Ok(arrived as f64 / used)
 }
 
 /// Packets that have come in on a pod's device.

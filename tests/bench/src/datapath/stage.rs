@@ -11,12 +11,14 @@ use lab::agent::AgentOptions;
 use lab::cgroup::Visit;
 use lab::service::Protocol;
 use lab::{Family, Lab, Netns, Node, Pod, Wiring, addresses, netlink};
+use nix::net::if_::if_nameindex;
 use serde_json::{Value, json};
 
 use super::contender::Contender;
 use super::server::Server;
 use crate::kube_proxy::{KubeProxy, ServicePort, track_connections};
 use crate::plan::Plan;
+use crate::raw::{Hook, Link, Program};
 
 /// From where to where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +137,7 @@ pub(super) struct Stage {
     /// What works in the background.
     proxies: Vec<KubeProxy>,
     api_servers: Vec<Fixture>,
+    links: Vec<Link>,
     lab: Lab,
 }
 
@@ -180,6 +183,7 @@ impl Stage {
             far: serve(lab.node(2), FAR)?,
             proxies: Vec::new(),
             api_servers: Vec::new(),
+            links: Vec::new(),
             lab,
         };
         stage.put_to_work(plan)?;
@@ -258,6 +262,7 @@ impl Stage {
         match self.contender {
             Contender::PlainRouting => Ok(()),
             Contender::ConnectionTracking => lab.nodes().iter().try_for_each(track_connections),
+            Contender::EmptyPrograms => self.attach_empty_programs(),
             Contender::Shunt { services, direct } => self.start_shunt(services, direct),
             Contender::KubeProxy { mode, services } => match &plan.kube_proxy {
                 None => {
@@ -278,6 +283,23 @@ impl Stage {
                 }
             },
         }
+    }
+
+    fn attach_empty_programs(&mut self) -> anyhow::Result<()> {
+        let program = Program::empty()?;
+        for node in self.lab.nodes() {
+            let links = node.netns().run(|| -> anyhow::Result<Vec<Link>> {
+                let devices = if_nameindex()?;
+                let hooks = devices
+                    .iter()
+                    .flat_map(|device| [Hook::Ingress, Hook::Egress].map(|hook| (device, hook)));
+                hooks
+                    .map(|(device, hook)| Ok(program.attach(device.index(), hook)?))
+                    .collect()
+            })?;
+            self.links.extend(links?);
+        }
+        Ok(())
     }
 
     fn start_shunt(&self, services: u32, direct: bool) -> anyhow::Result<()> {
