@@ -23,10 +23,10 @@ pub(crate) struct Options {
     /// Writes every sample to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draws a picture.
+    /// Draws a picture of the rates of traffic.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Puts the tables and the picture into docs/benchmarks.md.
+    /// Puts the tables into docs/benchmarks.md, and the picture beside it.
     #[arg(long)]
     docs: bool,
     /// Measures this kube-proxy instead of the rules that it would write.
@@ -48,13 +48,7 @@ pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> an
     }
     let files = [
         ("--json", options.json.clone()),
-        (
-            "--plot",
-            options
-                .plot
-                .clone()
-                .or(options.docs.then(|| docs.join("benchmarks.svg"))),
-        ),
+        ("--plot", options.plot.clone()),
         ("--docs", options.docs.then(|| docs.join("benchmarks.md"))),
         ("--kube-proxy", options.kube_proxy.clone()),
     ];

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use bench::machine::Machine;
 use bench::plan::{Plan, tell};
 use bench::report::Report;
@@ -25,10 +26,10 @@ struct Options {
     /// Write every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw a picture
+    /// Draw a picture of the rates of traffic
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Put the tables into this document, which has places for them
+    /// Put the tables into this document, which has places for them, and the picture beside it
     #[arg(long, value_name = "FILE.md")]
     docs: Option<PathBuf>,
     /// Measure this kube-proxy instead of the rules that it would write
@@ -59,6 +60,11 @@ fn main() -> anyhow::Result<()> {
     } else {
         &options.parts
     };
+    let has_traffic = parts.contains(&Part::Datapath);
+    ensure!(
+        has_traffic || options.plot.is_none(),
+        "draw a picture: there would be no traffic in it: measure `datapath`, too"
+    );
     let mut series = Vec::new();
     for part in parts {
         series.extend(match part {
@@ -81,6 +87,9 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(path) = &options.docs {
         report.write_docs(path)?;
+        if has_traffic {
+            report.write_plot(&path.with_extension("svg"))?;
+        }
     }
     tell(format_args!("load average at the end: {}", Machine::now().load));
     Ok(())

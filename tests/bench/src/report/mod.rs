@@ -44,7 +44,7 @@ impl Report {
         fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
     }
 
-    /// One picture of all that can be compared.
+    /// A picture of the rates of traffic.
     pub fn write_plot(&self, path: &Path) -> anyhow::Result<()> {
         let picture = plot::picture(&self.series)?;
         fs::write(path, picture).with_context(|| format!("write {}", path.display()))

@@ -1,149 +1,167 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The series as bars: one chart for each case, one bar for each contender, the quartiles as a line through its end.
+//! The rates of traffic as bars, as times plain routing: a panel for each way through the nodes, in it a group of bars
+//! for each case and a bar for each contender, at the largest number of Services. The quartiles are a line through a
+//! bar's end. Programs and the agent are told in tables only: their numbers have no common scale.
 
 use std::error::Error;
 
 use anyhow::anyhow;
 use plotters::coord::Shift;
 use plotters::prelude::{
-    ChartBuilder, Color as _, DrawingArea, IntoDrawingArea as _, PathElement, RGBColor, Rectangle,
-    SVGBackend, Text, TextStyle, WHITE,
+    BLACK, ChartBuilder, Color as _, DrawingArea, IntoDrawingArea as _, PathElement, RGBColor, Rectangle,
+    SVGBackend, Text, WHITE,
 };
-use plotters::style::IntoFont as _;
 
 use super::BASELINE;
 use crate::series::{Section, Series, Summary};
 
-const WIDTH: u32 = 1200;
-const BAR: u32 = 24;
-const TITLE: u32 = 44;
-/// Room on the left for the contenders' names.
-const NAMES: u32 = 330;
-
-const BASE: RGBColor = RGBColor(120, 120, 120);
-const SHUNT: RGBColor = RGBColor(31, 119, 180);
-const OTHER: RGBColor = RGBColor(214, 132, 56);
+const COLUMN: u32 = 640;
+const COLUMNS: u32 = 2;
+const LEGEND: u32 = 36;
+const TITLE: u32 = 40;
+/// Room on the left for the cases' names.
+const NAMES: u32 = 230;
+/// Room on the right for what does not fit.
+const VALUES: u32 = 30;
+const BAR: u32 = 11;
+/// Between two groups.
+const GAP: u32 = 12;
+/// Where the panels end: nothing is expected to be much faster than plain routing.
+const MOST: f64 = 1.25;
+/// Grey for what is no Service, blue for Shunt, and warm for the others.
+const COLORS: [RGBColor; 6] = [
+    RGBColor(150, 150, 150),
+    RGBColor(205, 205, 205),
+    RGBColor(31, 119, 180),
+    RGBColor(120, 180, 220),
+    RGBColor(214, 132, 56),
+    RGBColor(160, 82, 45),
+];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// An SVG of all sections.
+/// A way through the nodes, and its cases.
+struct Panel<'a> {
+    title: &'a str,
+    groups: Vec<Group<'a>>,
+}
+
+/// A case, and what each contender's rate is, as times plain routing: in the order of the legend.
+struct Group<'a> {
+    case: &'a str,
+    ratios: Vec<Option<Summary>>,
+}
+
+/// An SVG of all rates.
 pub(super) fn picture(series: &[Series]) -> anyhow::Result<String> {
-    let mut charts: Vec<(String, Vec<&Series>)> = Vec::new();
-    for it in series {
-        let title = title(it);
-        match charts.iter_mut().find(|(known, _)| *known == title) {
-            Some((_, members)) => members.push(it),
-            None => charts.push((title, vec![it])),
-        }
-    }
-    let heights: Vec<u32> = charts
+    let rates: Vec<&Series> = series
         .iter()
-        .map(|(_, members)| TITLE + BAR * members.len() as u32)
+        .filter(|it| it.section == Section::Datapath && it.more_is_better)
         .collect();
+    let contenders = contenders(&rates);
+    let panels = panels(&rates, &contenders);
     let mut text = String::new();
-    draw(&mut text, &charts, &heights).map_err(|error| anyhow!("draw the picture: {error}"))?;
+    draw(&mut text, &contenders, &panels).map_err(|error| anyhow!("draw the picture: {error}"))?;
     Ok(text)
 }
 
-fn draw(text: &mut String, charts: &[(String, Vec<&Series>)], heights: &[u32]) -> Drawn {
-    let root = SVGBackend::with_string(text, (WIDTH, heights.iter().sum::<u32>().max(1))).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut rest = root;
-    for ((title, members), height) in charts.iter().zip(heights) {
-        let (chart, below) = rest.split_vertically(*height);
-        bars(&chart, title, members)?;
-        rest = below;
-    }
-    rest.present()?;
-    Ok(())
-}
-
-/// Packets by way: one chart for each size, else there were dozens of charts of a few bars.
-fn title(series: &Series) -> String {
-    let better = if series.more_is_better {
-        "more is better"
-    } else {
-        "less is better"
+/// Those that are compared with plain routing; of one that is there with several numbers of Services, the last.
+fn contenders<'a>(rates: &[&'a Series]) -> Vec<&'a str> {
+    let kind = |name: &str| match name.rsplit_once(", ") {
+        Some((kind, size)) if size.contains("Service") => kind.to_owned(),
+        _ => name.to_owned(),
     };
-    match series.section {
-        Section::Packet => format!("packet: {} ({}, {better})", series.contender, series.unit),
-        Section::Datapath => format!(
-            "datapath: {}: {} ({}, {better})",
-            series.table, series.case, series.unit
-        ),
-        Section::Control => format!("control: {} ({}, {better})", series.case, series.unit),
-    }
-}
-
-fn name(series: &Series) -> &str {
-    match series.section {
-        Section::Packet => &series.case,
-        Section::Datapath | Section::Control => &series.contender,
-    }
-}
-
-fn color(name: &str) -> RGBColor {
-    if name.contains("kube-proxy") {
-        OTHER
-    } else if name.starts_with(BASELINE) || name.starts_with("empty") {
-        BASE
-    } else {
-        SHUNT
-    }
-}
-
-fn bars(area: &Area<'_>, title: &str, members: &[&Series]) -> Drawn {
-    let font = ("sans-serif", 14).into_font();
-    area.draw(&Text::new(
-        title.to_owned(),
-        (10, 14),
-        ("sans-serif", 17).into_font(),
-    ))?;
-    let summaries: Vec<(&str, Summary)> = members
-        .iter()
-        .filter_map(|it| Some((name(it), it.samples.summary()?)))
-        .collect();
-    let most = summaries
-        .iter()
-        .map(|(_, it)| it.high)
-        .fold(f64::MIN_POSITIVE, f64::max);
-    let (names, plot) = area.margin(TITLE, 0, 10, 90).split_horizontally(NAMES);
-    let mut chart = ChartBuilder::on(&plot).build_cartesian_2d(0.0..most, 0.0..summaries.len() as f64)?;
-    for (number, (name, it)) in summaries.iter().enumerate() {
-        let y = (summaries.len() - number) as f64 - 0.5;
-        let bar = Rectangle::new([(0.0, y - 0.35), (it.median, y + 0.35)], color(name).filled());
-        let line = PathElement::new(vec![(it.low, y), (it.high, y)], RGBColor(0, 0, 0).stroke_width(2));
-        chart.draw_series([bar])?;
-        chart.draw_series([line])?;
-        let middle = BAR as i32 * number as i32 + BAR as i32 / 2 - 7;
-        names.draw(&Text::new((*name).to_owned(), (0, middle), font.clone()))?;
-        let style: TextStyle<'_> = font.clone().into();
-        let end = plot.get_pixel_range().0.start + (it.high / most * f64::from(plot.dim_in_pixel().0)) as i32;
-        let top = plot.get_pixel_range().1.start + middle;
-        let value = format!("{:.4}", Short(it.median));
-        area.strip_coord_spec().draw_text(
-            &value,
-            &style,
-            (
-                end + 6 - area.get_pixel_range().0.start,
-                top - area.get_pixel_range().1.start,
-            ),
-        )?;
-    }
-    Ok(())
-}
-
-/// A number with as many digits as its spread deserves.
-struct Short(f64);
-
-impl std::fmt::Display for Short {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.abs() {
-            1_000_000.0.. => write!(f, "{:.2} M", self.0 / 1e6),
-            10_000.0.. => write!(f, "{:.0} k", self.0 / 1e3),
-            100.0.. => write!(f, "{:.0}", self.0),
-            _ => write!(f, "{:.2}", self.0),
+    let mut found: Vec<&str> = Vec::new();
+    for name in rates.iter().map(|it| it.contender.as_str()) {
+        match found.iter_mut().find(|known| kind(known) == kind(name)) {
+            Some(known) => *known = name,
+            None if name != BASELINE => found.push(name),
+            None => {}
         }
     }
+    found
+}
+
+fn panels<'a>(rates: &[&'a Series], contenders: &[&str]) -> Vec<Panel<'a>> {
+    let mut panels: Vec<Panel<'a>> = Vec::new();
+    for base in rates.iter().filter(|it| it.contender == BASELINE) {
+        let ratio = |contender: &&str| {
+            let same = |it: &&&Series| (&it.table, &it.case) == (&base.table, &base.case);
+            let own = rates.iter().filter(same).find(|it| it.contender == **contender)?;
+            own.samples.ratio_to(&base.samples).summary()
+        };
+        let group = Group {
+            case: &base.case,
+            ratios: contenders.iter().map(ratio).collect(),
+        };
+        match panels.iter_mut().find(|panel| panel.title == base.table) {
+            Some(panel) => panel.groups.push(group),
+            None => panels.push(Panel {
+                title: &base.table,
+                groups: vec![group],
+            }),
+        }
+    }
+    panels
+}
+
+fn draw(text: &mut String, contenders: &[&str], panels: &[Panel<'_>]) -> Drawn {
+    let group = GAP + BAR * contenders.len() as u32;
+    let most = panels.iter().map(|panel| panel.groups.len()).max().unwrap_or(0);
+    let height = TITLE + group * most as u32 + GAP;
+    let rows = (panels.len() as u32).div_ceil(COLUMNS);
+    let root = SVGBackend::with_string(text, (COLUMN * COLUMNS, LEGEND + height * rows)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (top, rest) = root.split_vertically(LEGEND);
+    legend(&top, contenders)?;
+    let areas = rest.split_evenly((rows as usize, COLUMNS as usize));
+    for (area, it) in areas.iter().zip(panels) {
+        panel(area, it, group)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn legend(area: &Area<'_>, contenders: &[&str]) -> Drawn {
+    let places = area.split_evenly((1, contenders.len().max(1)));
+    for ((place, name), color) in places.iter().zip(contenders).zip(COLORS.iter().cycle()) {
+        place.draw(&Rectangle::new([(10, 12), (22, 24)], color.filled()))?;
+        place.draw(&Text::new((*name).to_owned(), (28, 12), ("sans-serif", 13)))?;
+    }
+    Ok(())
+}
+
+fn panel(area: &Area<'_>, panel: &Panel<'_>, group: u32) -> Drawn {
+    area.draw(&Text::new(panel.title.to_owned(), (10, 14), ("sans-serif", 16)))?;
+    let (names, plot) = area.margin(TITLE, 0, 10, VALUES).split_horizontally(NAMES);
+    let depth = group * panel.groups.len() as u32;
+    let (plot, _) = plot.split_vertically(depth);
+    let mut chart = ChartBuilder::on(&plot).build_cartesian_2d(0.0..MOST, f64::from(depth)..0.0)?;
+    for (number, it) in panel.groups.iter().enumerate() {
+        let top = group * number as u32;
+        let middle = (top + group / 2) as i32 - 12;
+        names.draw(&Text::new(it.case.to_owned(), (0, middle), ("sans-serif", 13)))?;
+        for (bar, (ratio, color)) in it.ratios.iter().zip(COLORS.iter().cycle()).enumerate() {
+            let Some(ratio) = ratio else { continue };
+            let y = f64::from(top + BAR * bar as u32);
+            let (middle, end) = (y + f64::from(BAR) / 2.0, y + f64::from(BAR) - 1.0);
+            let spread = vec![(ratio.low.min(MOST), middle), (ratio.high.min(MOST), middle)];
+            let value = (ratio.high.max(ratio.median).min(MOST) + 0.01, y);
+            chart.draw_series([Rectangle::new(
+                [(0.0, y), (ratio.median.min(MOST), end)],
+                color.filled(),
+            )])?;
+            chart.draw_series([PathElement::new(spread, BLACK.stroke_width(1))])?;
+            chart.draw_series([Text::new(
+                format!("{:.2}", ratio.median),
+                value,
+                ("sans-serif", 10),
+            )])?;
+        }
+    }
+    // What plain routing does.
+    let line = vec![(1.0, 0.0), (1.0, f64::from(depth))];
+    chart.draw_series([PathElement::new(line, BLACK.stroke_width(1))])?;
+    Ok(())
 }
