@@ -54,6 +54,8 @@ impl<M: Maps> Agent<M> {
             none => drop(none.insert(Planner::adopt(state, self.maps.capacity()))),
         }
         self.resync_at = None;
+        // All that is in there has just been added, one by one; what that leaves free, the planner can use.
+        self.index.pack();
         self.index.mark_all_dirty();
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
         let surroundings = self.index.surroundings();
@@ -73,8 +75,6 @@ impl<M: Maps> Agent<M> {
             ops += plan.ops.len();
             failures.extend(self.carry_out(plan).await);
         }
-        // All that there is has just been added, one by one.
-        self.index.pack();
         if let Some(planner) = &mut self.planner {
             planner.pack();
         }

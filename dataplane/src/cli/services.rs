@@ -89,11 +89,11 @@ fn views(state: &KernelState, counters: &Counters<'_>) -> Vec<ServiceView> {
             view.frontends.push(frontend(key, value));
         }
     }
-    for (id, backend) in &state.backends {
+    for (id, backend) in state.backends.iter() {
         if let Some(view) = views.get_mut(&backend.service) {
             view.backends.push(BackendView {
                 address: SocketAddr::new(backend.addr, backend.port),
-                selected: selected.contains(id),
+                selected: selected.contains(&id),
                 draining: backend.state == BackendState::Draining,
                 local: backend.local,
             });

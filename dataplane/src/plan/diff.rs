@@ -40,12 +40,12 @@ pub(super) fn puts(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
             name: name.clone(),
         }),
     );
-    ops.extend(
-        changed(&desired.backends, &actual.backends).map(|(id, backend)| Op::PutBackend {
-            id: *id,
-            backend: *backend,
-        }),
-    );
+    let backends = desired.backends.iter();
+    let backends = backends.filter(|(id, backend)| actual.backends.get(id) != Some(backend));
+    ops.extend(backends.map(|(id, backend)| {
+        let backend = *backend;
+        Op::PutBackend { id, backend }
+    }));
     ops.extend(
         changed(&desired.sets, &actual.sets).map(|(id, members)| Op::PutSet {
             id: *id,
@@ -81,7 +81,9 @@ fn deletes(desired: &KernelState, actual: &KernelState) -> Vec<Op> {
             members: members.clone(),
         }),
     );
-    ops.extend(gone(&desired.backends, &actual.backends).map(|(id, _)| Op::DeleteBackend { id: *id }));
+    let backends = actual.backends.iter();
+    let backends = backends.filter(|(id, _)| !desired.backends.contains_key(id));
+    ops.extend(backends.map(|(id, _)| Op::DeleteBackend { id }));
     let spare = missing(&actual.ranges, &desired.ranges);
     ops.extend(spare.map(|(service, range)| Op::DeleteRange { service, range }));
     ops.extend(gone(&desired.services, &actual.services).map(|(id, _)| Op::DeleteService { id: *id }));

@@ -184,7 +184,9 @@ impl Writer<'_> {
         if kept.sets.is_empty() {
             return false;
         }
-        self.after.backends.append(&mut kept.backends);
+        self.after
+            .backends
+            .extend(kept.backends.iter().map(|(id, it)| (id, *it)));
         self.after.sets.append(&mut kept.sets);
         self.after.frontends.insert(key, *value);
         true

@@ -32,7 +32,8 @@ impl Ids {
     /// Takes over what the kernel holds.
     pub(super) fn adopt(&mut self, state: &KernelState) {
         let backends = |family| {
-            let of_family = state.backends.keys().filter(move |id| id.family == family);
+            let ids = state.backends.iter().map(|(id, _)| id);
+            let of_family = ids.filter(move |id| id.family == family);
             of_family.map(|id| id.index).collect()
         };
         self.services

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::op::Op;
+use super::slots::Slots;
 use super::tables::{Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId, SetRef};
 use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target, pack};
 
@@ -18,7 +19,7 @@ pub(super) struct Mirror {
     /// How many scopes of frontends name the set, if any does.
     set_users: BTreeMap<SetId, u32>,
     /// How many sets name the backend, if any does.
-    backend_users: BTreeMap<BackendId, u32>,
+    backend_users: Slots<u32>,
 }
 
 /// What belongs to one ServicePort, in ascending order. There is one of these for each: as trees they would take twice
@@ -36,8 +37,8 @@ impl Mirror {
         for (id, name) in &state.services {
             mirror.file_service(*id, name);
         }
-        for (id, backend) in &state.backends {
-            mirror.file_backend(*id, backend);
+        for (id, backend) in state.backends.iter() {
+            mirror.file_backend(id, backend);
         }
         for (id, members) in &state.sets {
             mirror.file_set(*id, members, &state.backends);
@@ -57,7 +58,7 @@ impl Mirror {
     pub(super) fn pack(&mut self) {
         let KernelState {
             services,
-            backends,
+            backends: _,
             sets,
             frontends,
             addresses,
@@ -65,7 +66,6 @@ impl Mirror {
             networks: _,
         } = &mut self.state;
         pack(services);
-        pack(backends);
         pack(sets);
         pack(frontends);
         pack(addresses);
@@ -78,7 +78,6 @@ impl Mirror {
         pack(&mut self.ids);
         pack(&mut self.holdings);
         pack(&mut self.set_users);
-        pack(&mut self.backend_users);
     }
 
     pub(super) fn id_of(&self, name: &ServicePortName) -> Option<ServiceId> {
@@ -246,9 +245,10 @@ impl Mirror {
     }
 
     /// A set belongs to whom its backends belong to.
-    fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &BTreeMap<BackendId, Backend>) {
+    fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &Slots<Backend>) {
         for member in members {
-            *self.backend_users.entry(*member).or_default() += 1;
+            let users = self.backend_users.get(member).map_or(1, |users| users + 1);
+            self.backend_users.insert(*member, users);
         }
         if let Some(owner) = members.iter().find_map(|member| backends.get(member)) {
             insert(&mut self.holdings.entry(owner.service).or_default().sets, id);
@@ -290,7 +290,10 @@ impl Mirror {
             return;
         };
         for member in members {
-            release(&mut self.backend_users, *member);
+            match self.backend_users.get_mut(member) {
+                Some(users) if *users > 1 => *users -= 1,
+                _ => drop(self.backend_users.remove(member)),
+            }
         }
         let owner = members.iter().find_map(|member| self.state.backends.get(member));
         if let Some(holding) = owner.and_then(|owner| self.holdings.get_mut(&owner.service)) {
@@ -303,7 +306,10 @@ impl Mirror {
             return;
         };
         for id in sets_of(value) {
-            release(&mut self.set_users, id);
+            match self.set_users.get_mut(&id) {
+                Some(users) if *users > 1 => *users -= 1,
+                _ => drop(self.set_users.remove(&id)),
+            }
         }
         if let Some(holding) = self.holdings.get_mut(&value.service) {
             remove(&mut holding.frontends, key);
@@ -346,14 +352,5 @@ fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {
 fn remove<T: Ord>(sorted: &mut Vec<T>, item: T) {
     if let Ok(place) = sorted.binary_search(&item) {
         sorted.remove(place);
-    }
-}
-
-fn release<K: Ord>(users: &mut BTreeMap<K, u32>, key: K) {
-    if let Some(count) = users.get_mut(&key) {
-        *count -= 1;
-        if *count == 0 {
-            users.remove(&key);
-        }
     }
 }

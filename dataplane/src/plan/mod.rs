@@ -11,6 +11,7 @@ mod mirror;
 mod op;
 mod planner;
 mod resync;
+mod slots;
 mod tables;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -24,6 +25,7 @@ pub use memory::MemoryMaps;
 pub use op::Op;
 pub use planner::{Plan, Planner, Shortage};
 pub use resync::Resync;
+pub use slots::Slots;
 pub use tables::{
     AddressFlags, Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId,
     SetRef,

@@ -80,7 +80,6 @@ impl Resync {
 
     fn set_aside(&mut self, mut before: KernelState, after: &KernelState) {
         before.services.retain(|id, _| !after.services.contains_key(id));
-        before.backends.retain(|id, _| !after.backends.contains_key(id));
         before.sets.retain(|id, _| !after.sets.contains_key(id));
         before
             .frontends
@@ -90,7 +89,9 @@ impl Resync {
             ranges.retain(|range| wanted.is_none_or(|wanted| !wanted.contains(range)));
         }
         self.stale.services.append(&mut before.services);
-        self.stale.backends.append(&mut before.backends);
+        let backends = before.backends.iter();
+        let backends = backends.filter(|(id, _)| !after.backends.contains_key(id));
+        self.stale.backends.extend(backends.map(|(id, it)| (id, *it)));
         self.stale.sets.append(&mut before.sets);
         self.stale.frontends.append(&mut before.frontends);
         self.stale.ranges.append(&mut before.ranges);
@@ -105,7 +106,7 @@ impl Resync {
             .services
             .extend(services.map(|(id, name)| (*id, name.clone())));
         let backends = state.backends.iter().filter(|(_, it)| of_none(&it.service));
-        stale.backends.extend(backends.map(|(id, it)| (*id, *it)));
+        stale.backends.extend(backends.map(|(id, it)| (id, *it)));
         // Not by what its members are by now: a set that names ids nobody had is nobody's, whoever gets them.
         let held: BTreeSet<&SetId> = claimed
             .iter()

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::slots::Slots;
 use crate::compile::EmptyVerdict;
 use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName, Target, TrafficPolicy};
 
@@ -24,7 +25,7 @@ use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName,
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
     pub services: BTreeMap<ServiceId, ServicePortName>,
-    pub backends: BTreeMap<BackendId, Backend>,
+    pub backends: Slots<Backend>,
     pub sets: BTreeMap<SetId, Vec<BackendId>>,
     pub frontends: BTreeMap<FrontendKey, FrontendValue>,
     pub addresses: BTreeMap<IpAddr, AddressFlags>,

@@ -46,15 +46,15 @@ pub fn contents(kernel: &KernelState) -> Contents {
         SetRef::EMPTY => Err(scope.empty),
         set => Ok(kernel.sets[&set.id]
             .iter()
-            .map(|id| kernel.backends[id].target())
+            .filter_map(|id| Some(kernel.backends.get(id)?.target()))
             .collect()),
     };
     Contents {
         ports: kernel.services.values().cloned().collect(),
         backends: kernel
             .backends
-            .values()
-            .map(|it| {
+            .iter()
+            .map(|(_, it)| {
                 (
                     (kernel.services[&it.service].clone(), it.target()),
                     (it.state, [it.local, it.chosen_anywhere, it.chosen_here]),
@@ -148,7 +148,7 @@ pub fn sizes(kernel: &KernelState) -> BTreeMap<String, usize> {
     ]);
     for family in Family::ALL {
         let of = |addr: IpAddr| Family::of(addr) == family;
-        let backends = kernel.backends.keys().filter(|id| id.family == family);
+        let backends = kernel.backends.iter().filter(|(id, _)| id.family == family);
         let frontends = kernel.frontends.keys().filter(|key| of(key.addr));
         let addresses = kernel.addresses.keys().filter(|addr| of(**addr));
         let ranges = kernel.ranges.values().flatten();
@@ -195,7 +195,7 @@ pub fn dangling(kernel: &KernelState) -> Vec<String> {
             found.push(format!("ranges of {service}"));
         }
     }
-    for (id, backend) in &kernel.backends {
+    for (id, backend) in kernel.backends.iter() {
         if !kernel.services.contains_key(&backend.service) {
             found.push(format!("{id} names {}", backend.service));
         }

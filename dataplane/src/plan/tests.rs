@@ -234,7 +234,7 @@ fn any_state() -> impl Strategy<Value = KernelState> {
     );
     (
         btree_map(service_id(), (0..6usize).prop_map(service_port), 0..5),
-        btree_map(backend_id(), backend, 0..8),
+        btree_map(backend_id(), backend, 0..8).prop_map(Slots::from_iter),
         btree_map(set_id(), vec(backend_id(), 1..4), 0..5),
         btree_map((0..6usize).prop_map(frontend_key), value, 0..6),
         btree_map(

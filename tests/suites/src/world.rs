@@ -296,8 +296,9 @@ impl World {
             .unwrap_or_default();
         let local: Vec<_> = members
             .iter()
-            .filter(|id| self.state.backends[id].local)
-            .map(|id| SocketAddr::new(self.state.backends[id].addr, self.state.backends[id].port))
+            .filter_map(|id| self.state.backends.get(id))
+            .filter(|backend| backend.local)
+            .map(|backend| SocketAddr::new(backend.addr, backend.port))
             .collect();
         let (set, empty) = (self.add_set(value.service, &local), value.internal.empty);
         ScopeValue { set, empty }
@@ -332,9 +333,11 @@ impl World {
             self.state.frontends.insert(key, value);
         }
         self.state.sets.retain(|id, _| !old.contains(id));
-        self.state.backends.retain(|_, backend| {
+        let stays = |backend: &Backend| {
             backend.service != service || backends.contains(&SocketAddr::new(backend.addr, backend.port))
-        });
+        };
+        let left = self.state.backends.iter().filter(|(_, backend)| stays(backend));
+        self.state.backends = left.map(|(id, backend)| (id, *backend)).collect();
         self
     }
 
@@ -408,13 +411,20 @@ impl World {
 
     fn backend_id(&mut self, service: ServiceId, addr: SocketAddr) -> BackendId {
         let family = Family::of(addr.ip());
-        let known = |(_, backend): &(&BackendId, &Backend)| {
+        let known = |(_, backend): &(BackendId, &Backend)| {
             backend.service == service && (backend.addr, backend.port) == (addr.ip(), addr.port())
         };
         if let Some((id, _)) = self.state.backends.iter().find(known) {
-            return *id;
+            return id;
         }
-        let index = self.state.backends.keys().map(|id| id.index).max().unwrap_or(0) + 1;
+        let index = self
+            .state
+            .backends
+            .iter()
+            .map(|(id, _)| id.index)
+            .max()
+            .unwrap_or(0)
+            + 1;
         let id = BackendId { family, index };
         let odd = match addr.ip() {
             IpAddr::V4(ip) => ip.octets()[3] % 2 == 1,

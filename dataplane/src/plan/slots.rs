@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A map by backend that is as small as the kernel's array.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::tables::BackendId;
+use crate::model::Family;
+
+/// How many ids stand together.
+const PAGE: usize = 16;
+
+/// Values by backend. Ids stand close together, and there are more of them than of anything else: in a tree, each value
+/// would have its id beside it, and one that grew in order is half empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Slots<V> {
+    /// None of them empty.
+    pages: BTreeMap<(Family, u32), Box<[Option<V>; PAGE]>>,
+    len: usize,
+}
+
+impl<V> Slots<V> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn get(&self, id: &BackendId) -> Option<&V> {
+        let (page, slot) = place(id);
+        self.pages.get(&page)?[slot].as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: &BackendId) -> Option<&mut V> {
+        let (page, slot) = place(id);
+        self.pages.get_mut(&page)?[slot].as_mut()
+    }
+
+    pub fn contains_key(&self, id: &BackendId) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub fn insert(&mut self, id: BackendId, value: V) -> Option<V> {
+        let (page, slot) = place(&id);
+        let page = self
+            .pages
+            .entry(page)
+            .or_insert_with(|| Box::new([const { None }; PAGE]));
+        let old = page[slot].replace(value);
+        self.len += usize::from(old.is_none());
+        old
+    }
+
+    pub fn remove(&mut self, id: &BackendId) -> Option<V> {
+        let (page, slot) = place(id);
+        let slots = self.pages.get_mut(&page)?;
+        let old = slots[slot].take()?;
+        if slots.iter().all(Option::is_none) {
+            self.pages.remove(&page);
+        }
+        self.len -= 1;
+        Some(old)
+    }
+
+    /// In ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = (BackendId, &V)> {
+        self.pages.iter().flat_map(|(&(family, page), slots)| {
+            let entries = slots.iter().enumerate();
+            entries.filter_map(move |(slot, value)| {
+                let index = page * PAGE as u32 + slot as u32;
+                Some((BackendId { family, index }, value.as_ref()?))
+            })
+        })
+    }
+}
+
+fn place(id: &BackendId) -> ((Family, u32), usize) {
+    let page = id.index / PAGE as u32;
+    ((id.family, page), id.index as usize % PAGE)
+}
+
+impl<V> Default for Slots<V> {
+    fn default() -> Self {
+        Self {
+            pages: BTreeMap::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<V> Extend<(BackendId, V)> for Slots<V> {
+    fn extend<I: IntoIterator<Item = (BackendId, V)>>(&mut self, entries: I) {
+        for (id, value) in entries {
+            self.insert(id, value);
+        }
+    }
+}
+
+impl<V> FromIterator<(BackendId, V)> for Slots<V> {
+    fn from_iter<I: IntoIterator<Item = (BackendId, V)>>(entries: I) -> Self {
+        let mut slots = Self::default();
+        slots.extend(entries);
+        slots
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Slots<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_tree_would(changes in vec((prop::sample::select(&Family::ALL), 0..70u32, any::<Option<u8>>()), 0..100)) {
+            let (mut slots, mut tree) = (Slots::default(), BTreeMap::new());
+            for (family, index, value) in changes {
+                let id = BackendId { family, index };
+                match value {
+                    Some(value) => prop_assert_eq!(slots.insert(id, value), tree.insert(id, value)),
+                    None => prop_assert_eq!(slots.remove(&id), tree.remove(&id)),
+                }
+                prop_assert_eq!(slots.get(&id), tree.get(&id));
+            }
+            prop_assert_eq!(slots.len(), tree.len());
+            prop_assert!(slots.iter().eq(tree.iter().map(|(id, value)| (*id, value))));
+            prop_assert_eq!(slots, tree.into_iter().collect());
+        }
+    }
+}
