@@ -70,11 +70,6 @@ impl Mirror {
         pack(frontends);
         pack(addresses);
         pack(ranges);
-        for holding in self.holdings.values_mut() {
-            holding.backends.shrink_to_fit();
-            holding.sets.shrink_to_fit();
-            holding.frontends.shrink_to_fit();
-        }
         pack(&mut self.ids);
         pack(&mut self.holdings);
         pack(&mut self.set_users);
@@ -247,8 +242,7 @@ impl Mirror {
     /// A set belongs to whom its backends belong to.
     fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &Slots<Backend>) {
         for member in members {
-            let users = self.backend_users.get(member).map_or(1, |users| users + 1);
-            self.backend_users.insert(*member, users);
+            *self.backend_users.or_default(member) += 1;
         }
         if let Some(owner) = members.iter().find_map(|member| backends.get(member)) {
             insert(&mut self.holdings.entry(owner.service).or_default().sets, id);
@@ -345,6 +339,8 @@ fn sets_of(value: &FrontendValue) -> impl Iterator<Item = SetId> + use<> {
 
 fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {
     if let Err(place) = sorted.binary_search(&item) {
+        // Room to grow would be most of the memory: there are many lists, and most are short.
+        sorted.reserve_exact(1);
         sorted.insert(place, item);
     }
 }

@@ -10,12 +10,14 @@ use crate::model::Family;
 /// How many ids stand together.
 const PAGE: usize = 16;
 
+type Pages<V> = BTreeMap<(Family, u32), Box<[Option<V>; PAGE]>>;
+
 /// Values by backend. Ids stand close together, and there are more of them than of anything else: in a tree, each value
 /// would have its id beside it, and one that grew in order is half empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Slots<V> {
     /// None of them empty.
-    pages: BTreeMap<(Family, u32), Box<[Option<V>; PAGE]>>,
+    pages: Pages<V>,
     len: usize,
 }
 
@@ -43,14 +45,20 @@ impl<V> Slots<V> {
     }
 
     pub fn insert(&mut self, id: BackendId, value: V) -> Option<V> {
-        let (page, slot) = place(&id);
-        let page = self
-            .pages
-            .entry(page)
-            .or_insert_with(|| Box::new([const { None }; PAGE]));
-        let old = page[slot].replace(value);
+        let slot = slot_of(&mut self.pages, &id);
+        let old = slot.replace(value);
         self.len += usize::from(old.is_none());
         old
+    }
+
+    /// The value of a backend, which has one from now on.
+    pub fn or_default(&mut self, id: &BackendId) -> &mut V
+    where
+        V: Default,
+    {
+        let slot = slot_of(&mut self.pages, id);
+        self.len += usize::from(slot.is_none());
+        slot.get_or_insert_default()
     }
 
     pub fn remove(&mut self, id: &BackendId) -> Option<V> {
@@ -74,6 +82,14 @@ impl<V> Slots<V> {
             })
         })
     }
+}
+
+fn slot_of<'a, V>(pages: &'a mut Pages<V>, id: &BackendId) -> &'a mut Option<V> {
+    let (page, slot) = place(id);
+    let slots = pages
+        .entry(page)
+        .or_insert_with(|| Box::new([const { None }; PAGE]));
+    &mut slots[slot]
 }
 
 fn place(id: &BackendId) -> ((Family, u32), usize) {
@@ -129,6 +145,8 @@ mod tests {
                     Some(value) => prop_assert_eq!(slots.insert(id, value), tree.insert(id, value)),
                     None => prop_assert_eq!(slots.remove(&id), tree.remove(&id)),
                 }
+                let other = BackendId { family, index: index / 2 };
+                prop_assert_eq!(slots.or_default(&other), tree.entry(other).or_default());
                 prop_assert_eq!(slots.get(&id), tree.get(&id));
             }
             prop_assert_eq!(slots.len(), tree.len());
