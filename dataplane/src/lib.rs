@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod agent;
 pub mod announce;
+pub mod causes;
 pub mod cli;
 pub mod compile;
 pub mod devices;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::output::Format;
+use crate::causes::Causes;
 
 /// Service routing for Kubernetes nodes, in the kernel.
 ///
@@ -81,7 +82,7 @@ impl Cli {
             Command::Cleanup(args) => cleanup::run(&args).map(|()| ExitCode::SUCCESS),
         };
         result.unwrap_or_else(|error| {
-            output::line(std::io::stderr(), &format!("shunt: {error:#}"));
+            output::line(std::io::stderr(), &format!("shunt: {}", Causes(error.as_ref())));
             ExitCode::FAILURE
         })
     }

@@ -21,6 +21,7 @@ use dataplane_common::Hook;
 use super::pins::{Pins, PinsError};
 use super::sockets::chooses_errors;
 use super::syscall::detach_link;
+use crate::causes::Causes;
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
 
@@ -89,9 +90,9 @@ pub enum LoadError {
     NoObject,
     #[error(transparent)]
     Pins(#[from] PinsError),
-    #[error("cannot load the maps and programs: {0}: `shunt check` tells what this machine lacks")]
+    #[error("cannot load the maps and programs: {}: `shunt check` tells what this machine lacks", Causes(.0))]
     Object(#[from] EbpfError),
-    #[error("the kernel refused program {name}: {source}")]
+    #[error("the kernel refused program {name}: {}", Causes(source))]
     Program {
         name: &'static str,
         source: ProgramError,
@@ -102,7 +103,7 @@ pub enum LoadError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    #[error("cannot attach to {hook} of device {device}: {source}", hook = hook.as_str())]
+    #[error("cannot attach to {hook} of device {device}: {}", Causes(source), hook = hook.as_str())]
     Attach {
         device: String,
         hook: Hook,
@@ -263,8 +264,8 @@ impl Programs {
             hook,
             reason,
         };
-        let link = FdLink::try_from(link).map_err(|error| pin(error.to_string()))?;
-        link.pin(&path).map_err(|error| pin(error.to_string()))?;
+        let link = FdLink::try_from(link).map_err(|error| pin(Causes(&error).to_string()))?;
+        link.pin(&path).map_err(|error| pin(Causes(&error).to_string()))?;
         Ok(())
     }
 

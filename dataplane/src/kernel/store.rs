@@ -87,10 +87,13 @@ impl Maps for KernelMaps {
     /// Backends, most of what there is at a start, go by one system call; others by one each.
     fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
         match ops {
-            [Op::PutBackend { id, .. }, _, ..] => match id.family {
-                Family::V4 => self.tables.v4.put_backends(ops),
-                Family::V6 => self.tables.v6.put_backends(ops),
-            },
+            // One whose address is of another family than its id is refused, by itself.
+            [Op::PutBackend { id, backend }, _, ..] if Family::of(backend.addr) == id.family => {
+                match id.family {
+                    Family::V4 => self.tables.v4.put_backends(ops),
+                    Family::V6 => self.tables.v6.put_backends(ops),
+                }
+            }
             [op, ..] => match self.apply(op) {
                 Ok(()) => (1, Ok(())),
                 Err(error) => (0, Err(error)),

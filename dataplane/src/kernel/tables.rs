@@ -16,6 +16,7 @@ use dataplane_common::{
 use super::family::HostFamily;
 use super::pins::Pins;
 use super::syscall::{read_array, write_slots};
+use crate::causes::Causes;
 
 /// The maps of one family.
 pub struct FamilyTables<F: HostFamily>
@@ -49,7 +50,7 @@ pub struct Tables {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the map at {}: {source}: is an agent of this version installed?", path.display())]
+#[error("cannot open the map at {}: {}: is an agent of this version installed?", path.display(), Causes(source))]
 pub struct OpenError {
     path: PathBuf,
     source: MapError,

@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::guarded::Guarded;
 use super::watched::Watched;
 use super::{Batch, Closed, Sender, send};
+use crate::causes::Causes;
 use crate::index::door::{Door, name_of};
 use crate::index::{Change, Seen};
 use crate::metrics::Metrics;
@@ -56,14 +57,17 @@ const RELIST_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("cannot use kubeconfig {path}: {source}: give a file that `kubectl --kubeconfig` can use")]
+    #[error(
+        "cannot use kubeconfig {path}: {}: give a file that `kubectl --kubeconfig` can use",
+        Causes(source)
+    )]
     Kubeconfig {
         path: PathBuf,
         source: Box<kube::config::KubeconfigError>,
     },
-    #[error("cannot use the pod's own account: {0}: run in a pod, or give --kubeconfig or --manifests")]
+    #[error("cannot use the pod's own account: {}: run in a pod, or give --kubeconfig or --manifests", Causes(.0))]
     InCluster(#[from] kube::config::InClusterError),
-    #[error("cannot make a client for {url}: {source}")]
+    #[error("cannot make a client for {url}: {}", Causes(source))]
     Client { url: String, source: Box<kube::Error> },
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dataplane_common::Config;
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -101,7 +102,9 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
 
+    // What is wrong with the arguments is said before anything is touched.
     let settings = args.policy.settings()?;
+    let source = Source::new(&args).await?;
     let mut programs = Programs::load(&pins, &args.sizes)?;
     configure(&mut Tables::open(&pins)?, &args)?;
     args.sockets.serve(&mut programs, &pins)?;
@@ -127,7 +130,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     )
     .await?;
     tokio::spawn(follower.run(sender.clone()));
-    let announcer = watch_source(&args, door, sender, metrics.clone()).await?;
+    let announcer = source.start(door, sender, metrics.clone());
 
     let reports = Reports::new(metrics, announcer.clone());
     let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
@@ -159,25 +162,35 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     run_agent(agent, reports, args.admin, admin, once_ready).await
 }
 
-/// Starts the source of events. What is to be told to the cluster can be told to the announcer returned.
-async fn watch_source(
-    args: &Args,
-    door: Door,
-    sender: Sender,
-    metrics: Metrics,
-) -> anyhow::Result<Announcer> {
-    match &args.manifests {
-        Some(directory) => {
-            tokio::spawn(manifests::run(directory.clone(), door, sender, metrics));
-            Ok(Announcer::default())
-        }
-        None => {
-            let client = connect(args.kubeconfig.as_deref()).await?;
-            let node = door.node_name().to_owned();
-            let (announcer, announcements) = Announcer::channel(&node);
-            tokio::spawn(announce::post(client.clone(), node, announcements));
-            tokio::spawn(watch::kube::run(client, Pace::default(), door, sender, metrics));
-            Ok(announcer)
+/// Where Services and their endpoints are to be learnt.
+enum Source {
+    Folder(PathBuf),
+    Cluster(Client),
+}
+
+impl Source {
+    /// As the arguments say. Nothing is asked yet.
+    async fn new(args: &Args) -> anyhow::Result<Self> {
+        Ok(match &args.manifests {
+            Some(directory) => Self::Folder(directory.clone()),
+            None => Self::Cluster(connect(args.kubeconfig.as_deref()).await?),
+        })
+    }
+
+    /// Lets events come. What is to be told to the cluster can be told to the announcer returned.
+    fn start(self, door: Door, sender: Sender, metrics: Metrics) -> Announcer {
+        match self {
+            Self::Folder(directory) => {
+                tokio::spawn(manifests::run(directory, door, sender, metrics));
+                Announcer::default()
+            }
+            Self::Cluster(client) => {
+                let node = door.node_name().to_owned();
+                let (announcer, announcements) = Announcer::channel(&node);
+                tokio::spawn(announce::post(client.clone(), node, announcements));
+                tokio::spawn(watch::kube::run(client, Pace::default(), door, sender, metrics));
+                announcer
+            }
         }
     }
 }
