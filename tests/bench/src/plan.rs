@@ -24,13 +24,13 @@ impl Plan {
     /// How often each contender has its turn.
     #[must_use]
     pub fn turns(&self) -> usize {
-        if self.quick { 3 } else { 7 }
+        if self.quick { 3 } else { 5 }
     }
 
     /// How long a turn of traffic takes.
     #[must_use]
     pub fn turn(&self) -> Duration {
-        Duration::from_millis(if self.quick { 100 } else { 250 })
+        Duration::from_millis(if self.quick { 100 } else { 200 })
     }
 }
 
