@@ -284,9 +284,8 @@ impl Mirror {
             return;
         };
         for member in members {
-            match self.backend_users.get_mut(member) {
-                Some(users) if *users > 1 => *users -= 1,
-                _ => drop(self.backend_users.remove(member)),
+            if was_last(self.backend_users.get_mut(member)) {
+                self.backend_users.remove(member);
             }
         }
         let owner = members.iter().find_map(|member| self.state.backends.get(member));
@@ -300,9 +299,8 @@ impl Mirror {
             return;
         };
         for id in sets_of(value) {
-            match self.set_users.get_mut(&id) {
-                Some(users) if *users > 1 => *users -= 1,
-                _ => drop(self.set_users.remove(&id)),
+            if was_last(self.set_users.get_mut(&id)) {
+                self.set_users.remove(&id);
             }
         }
         if let Some(holding) = self.holdings.get_mut(&value.service) {
@@ -335,6 +333,17 @@ fn sets_of(value: &FrontendValue) -> impl Iterator<Item = SetId> + use<> {
         .into_iter()
         .filter(|set| *set != SetRef::EMPTY)
         .map(|set| set.id)
+}
+
+/// Counts one user less, unless that leaves none.
+fn was_last(users: Option<&mut u32>) -> bool {
+    match users {
+        Some(users) if *users > 1 => {
+            *users -= 1;
+            false
+        }
+        _ => true,
+    }
 }
 
 fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Index;
 
 use ipnet::IpNet;
 
 use super::{
-    AddressFlags, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps, MapsError, MemoryMaps, Op,
-    ScopeValue, SetRef,
+    AddressFlags, BackendId, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps, MapsError,
+    MemoryMaps, Op, ScopeValue, SetRef, Slots,
 };
 use crate::compile::Compiled;
 use crate::model::{
@@ -46,7 +47,7 @@ pub fn contents(kernel: &KernelState) -> Contents {
         SetRef::EMPTY => Err(scope.empty),
         set => Ok(kernel.sets[&set.id]
             .iter()
-            .filter_map(|id| Some(kernel.backends.get(id)?.target()))
+            .map(|id| kernel.backends[id].target())
             .collect()),
     };
     Contents {
@@ -243,5 +244,15 @@ impl Maps for ChaosMaps {
         self.memory.apply(op)?;
         assert_eq!(dangling(&self.memory.state), Vec::<String>::new(), "after {op}");
         Ok(())
+    }
+}
+
+/// As of a tree: what names a backend that is not there fails the test.
+impl<V> Index<&BackendId> for Slots<V> {
+    type Output = V;
+
+    #[expect(clippy::panic, reason = "for tests only")]
+    fn index(&self, id: &BackendId) -> &V {
+        self.get(id).unwrap_or_else(|| panic!("there is no {id}"))
     }
 }

@@ -296,7 +296,7 @@ impl World {
             .unwrap_or_default();
         let local: Vec<_> = members
             .iter()
-            .filter_map(|id| self.state.backends.get(id))
+            .map(|id| &self.state.backends[id])
             .filter(|backend| backend.local)
             .map(|backend| SocketAddr::new(backend.addr, backend.port))
             .collect();

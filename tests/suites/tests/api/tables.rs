@@ -27,7 +27,7 @@ impl Tables {
             let members = state.sets.get(&set).map(Vec::as_slice).unwrap_or_default();
             let mut targets: Vec<_> = members
                 .iter()
-                .filter_map(|id| Some(state.backends.get(id)?.target().to_string()))
+                .map(|id| state.backends[id].target().to_string())
                 .collect();
             targets.sort();
             targets
