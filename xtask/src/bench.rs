@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Compares only with forwarders whose name has this word; may be given again.
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
+    /// Of traffic, measures only what has this word in its name; may be given again.
+    #[arg(long, value_name = "WORD")]
+    case: Vec<String>,
     /// Writes every sample to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -45,6 +48,9 @@ pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> an
         .args(options.quick.then_some("--quick"));
     for word in &options.only {
         bench.arg("--only").arg(word);
+    }
+    for word in &options.case {
+        bench.arg("--case").arg(word);
     }
     let files = [
         ("--json", options.json.clone()),

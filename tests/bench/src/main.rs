@@ -23,6 +23,9 @@ struct Options {
     /// Compare only with forwarders whose name has this word ("kube-proxy", "10k"); may be given again
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
+    /// Of traffic, measure only what has this word in its name ("64-byte", "TCP p50, pod to pod"); may be given again
+    #[arg(long, value_name = "WORD")]
+    case: Vec<String>,
     /// Write every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
     let plan = Plan {
         quick: options.quick,
         only: options.only,
+        cases: options.case,
         kube_proxy: options.kube_proxy,
     };
     let machine = Machine::now();

@@ -16,6 +16,8 @@ pub struct Plan {
     pub quick: bool,
     /// Contenders whose name has none of these words do not take part, but for the baseline. Empty: all take part.
     pub only: Vec<String>,
+    /// Cases of traffic whose name has none of these words are left out. Empty: all are measured.
+    pub cases: Vec<String>,
     /// A real kube-proxy, to be measured in the place of its rules.
     pub kube_proxy: Option<PathBuf>,
 }

@@ -42,7 +42,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Series>> {
 
 fn measure(plan: &Plan, stages: &[Stage]) -> anyhow::Result<Vec<Series>> {
     pin_to_last_cpu()?;
-    let cases = Case::all();
+    let cases = Case::all(plan);
     let mut found = vec![vec![Vec::new(); stages.len()]; cases.len()];
     for turn in 0..plan.turns() {
         tell(format_args!("datapath: turn {} of {}", turn + 1, plan.turns()));
@@ -113,7 +113,7 @@ struct Reading {
 
 impl Case {
     /// Replies right after the requests that made their flow.
-    fn all() -> Vec<Self> {
+    fn all(plan: &Plan) -> Vec<Self> {
         let kinds = [
             Kind::Requests,
             Kind::Replies,
@@ -135,7 +135,16 @@ impl Case {
             Kind::Probes => case.route.is_from_node(),
             _ => true,
         })
+        .filter(|case| plan.cases.is_empty() || plan.cases.iter().any(|word| case.is_called(word)))
         .collect()
+    }
+
+    fn is_called(self, word: &str) -> bool {
+        let mut names = self
+            .readings()
+            .into_iter()
+            .map(|it| format!("{}, {}", it.name, self.route));
+        names.any(|name| name.contains(word))
     }
 
     fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {

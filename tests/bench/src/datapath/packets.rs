@@ -11,19 +11,16 @@ use nix::net::if_::if_nametoindex;
 use suites::packet::{Packet, udp};
 
 use super::stage::{Port, Route, Stage};
+use super::transactions::{PATIENCE, ask};
 use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::raw::{Hook, Program};
 
 /// Packets between two looks at the clock.
 const SLICE: u32 = 16_384;
-/// Before what is counted.
-const FIRST: u32 = 64;
 /// So that the frame is 60 bytes long, and 64 with the checksum of a wire.
 const PAYLOAD: usize = 60 - 14 - 20 - 8;
 /// The client's port: one flow.
 const CLIENT_PORT: u16 = 7_000;
-/// An answer to ARP is there by then.
-const LOOKED_FOR: Duration = Duration::from_millis(2);
 /// What may still be on its way when the generator has returned.
 const SETTLING: Duration = Duration::from_millis(50);
 
@@ -33,14 +30,16 @@ pub(super) fn requests(stage: &Stage, route: Route, time: Duration) -> anyhow::R
         stage.client_at(route, CLIENT_PORT),
         stage.dialled(route, Port::Echo),
     );
+    greet(stage, route)?;
     let (node, device) = stage.entrance(route);
     let from = (node, device, stage.client(route));
     flood(from, ends, stage.server(route).netns(), time)
         .with_context(|| format!("requests, {route}, of {}", stage.contender))
 }
 
-/// Back to the client, in the flow that requests have made.
+/// Back to the client.
 pub(super) fn replies(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+    greet(stage, route)?;
     let server = stage.server(route);
     let ends = (
         server.at(Family::V4, Port::Echo.target()),
@@ -60,11 +59,26 @@ pub(super) fn sent(stage: &Stage, route: Route, time: Duration) -> anyhow::Resul
         pin_to_last_cpu()?;
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(service)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        ask(&socket)?;
         rate(receiver, time, |packets| {
             (0..packets).try_for_each(|_| Ok(socket.send(&[0; PAYLOAD]).map(drop)?))
         })
     })?;
     sent.with_context(|| format!("packets to {service}, {route}, of {}", stage.contender))
+}
+
+/// Opens the flow of what follows. A forwarder may treat one that has been answered in another way, and neighbours are
+/// known then.
+fn greet(stage: &Stage, route: Route) -> anyhow::Result<()> {
+    let service = stage.dialled(route, Port::Echo);
+    let answered = stage.client(route).run(|| -> anyhow::Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, CLIENT_PORT))?;
+        socket.connect(service)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        ask(&socket)
+    })?;
+    answered.with_context(|| format!("a flow to {service}, {route}, of {}", stage.contender))
 }
 
 /// Packets that come in by a node's device, from whoever is behind it.
@@ -104,11 +118,6 @@ fn rate(
     let sink = Program::sink()?;
     let held = receiver
         .run(|| -> anyhow::Result<_> { Ok(sink.attach(if_nametoindex("eth0")?, Hook::Ingress)?) })??;
-    // A few first: they make the flow, and have the receiver looked for.
-    for _ in 0..2 {
-        send(FIRST)?;
-        std::thread::sleep(LOOKED_FOR);
-    }
     let before = received(receiver)?;
     let (start, cpu) = (Instant::now(), CpuTime::of_thread());
     let mut sent = 0_u64;

@@ -14,7 +14,7 @@ use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::series::Samples;
 
 /// Nothing takes that long; a lost packet is an error, not a number.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Before the clock counts.
 const WARM_UP: u32 = 50;
 const CHUNK: usize = 256 * 1024;
@@ -36,15 +36,14 @@ pub(super) fn udp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(server)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        repeat(time, || {
-            let mut byte = [0];
-            socket.send(&byte)?;
-            socket
-                .recv(&mut byte)
-                .map(drop)
-                .context("no answer to a datagram")
-        })
+        repeat(time, || ask(&socket))
     })
+}
+
+/// A byte there and back, with a socket that is connected and does not wait for ever.
+pub(super) fn ask(socket: &UdpSocket) -> anyhow::Result<()> {
+    socket.send(&[0])?;
+    socket.recv(&mut [0]).map(drop).context("no answer to a datagram")
 }
 
 /// A connection for each byte there and back.
