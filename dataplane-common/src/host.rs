@@ -31,13 +31,18 @@ pub use socket::HostSocket;
 
 /// An Ethernet frame in memory, its checksums complete.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HostPacket(pub Vec<u8>);
+pub struct HostPacket {
+    /// The frame.
+    pub bytes: Vec<u8>,
+    /// Whether ingress has left its mark ([`Packet::settle`]).
+    pub settled: bool,
+}
 
 impl Packet for HostPacket {
     const L3: usize = 14;
 
     fn length(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     fn segments(&self) -> u64 {
@@ -53,13 +58,13 @@ impl Packet for HostPacket {
     }
 
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
-        let bytes = self.0.get(offset..offset.checked_add(size_of::<T>())?)?;
+        let bytes = self.bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         // SAFETY: `bytes` has the size of `T`, for which every bit pattern is valid.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
     fn store<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault> {
-        let bytes = self.0.get_mut(offset..offset + size_of::<T>()).ok_or(Fault)?;
+        let bytes = self.bytes.get_mut(offset..offset + size_of::<T>()).ok_or(Fault)?;
         // SAFETY: `bytes` has the size of `T`, which has no padding.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
         Ok(())
@@ -78,7 +83,7 @@ impl Packet for HostPacket {
     }
 
     fn sum(&self, offset: usize, length: usize) -> Option<Checksum> {
-        let bytes = self.0.get(offset..offset + length)?;
+        let bytes = self.bytes.get(offset..offset + length)?;
         Some(
             bytes
                 .chunks_exact(2)
@@ -105,13 +110,21 @@ impl Packet for HostPacket {
         self.store(field.offset, new)
     }
 
+    fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    fn unsettle(&mut self) -> bool {
+        core::mem::take(&mut self.settled)
+    }
+
     fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault> {
         let l3 = Self::L3;
-        if l3 + keep > self.0.len() {
+        if l3 + keep > self.bytes.len() {
             return Err(Fault);
         }
-        self.0.truncate(l3 + keep);
-        self.0.splice(l3..l3, core::iter::repeat_n(0, room));
+        self.bytes.truncate(l3 + keep);
+        self.bytes.splice(l3..l3, core::iter::repeat_n(0, room));
         Ok(())
     }
 }

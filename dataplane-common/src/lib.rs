@@ -104,4 +104,4 @@ pub use work::Work;
 ///
 /// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
 /// another version. `tests/layout.rs` fails when a layout changes and this number does not.
-pub const MAP_ABI: u32 = 3;
+pub const MAP_ABI: u32 = 4;

@@ -50,6 +50,8 @@ outcomes! {
     NotIp = "not_ip" => Next,
     /// Nobody's Service: left byte for byte as it came.
     NotOurs = "not_ours" => Next,
+    /// Translated at ingress, and nothing to be written at egress: passed there without a look.
+    Settled = "settled" => Next,
     /// Headers cut short or at odds with each other; left for the stack to judge.
     Malformed = "malformed" => Next,
     /// To an address of this node, and the node's own: a ClusterIP that it owns, or a port where a socket of it

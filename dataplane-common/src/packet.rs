@@ -72,6 +72,12 @@ pub trait Packet {
     /// Changes a transport checksum by a difference in what it covers.
     fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault>;
 
+    /// Leaves a mark for egress: all that this flow's packets need was written at ingress.
+    fn settle(&mut self);
+
+    /// Takes the mark of [`Packet::settle`] away; whether it was there.
+    fn unsettle(&mut self) -> bool;
+
     /// Cuts the packet to its link-layer header and `keep` bytes more, then makes `room` bytes of
     /// unspecified content between the two.
     fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault>;

@@ -7,7 +7,7 @@
 use crate::device::Config;
 use crate::established::{Why, established};
 use crate::family::Family;
-use crate::flow::Hook;
+use crate::flow::{Entry, Hook};
 use crate::fragment;
 use crate::headers::{Parsed, Part, Protocol};
 use crate::icmp;
@@ -17,12 +17,15 @@ use crate::packet::Packet;
 use crate::reject::reject;
 use crate::service::AddressFlags;
 use crate::shortcut::{self, Way};
+use crate::state::State;
 use crate::tables::Tables;
 use crate::work::Work;
 
 /// A packet that comes in by a device, before it is routed.
 #[inline(always)]
 pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
+    // Whoever sent it, the mark is of another journey: a pod can forward packets, or set what it likes.
+    packet.unsettle();
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
     };
@@ -45,8 +48,12 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
     let why = match found {
         None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
-            Ok(Outcome::Translated) if takes_shortcuts() => {
-                Err(shortcut::translated(packet, tables, work, entry))
+            Ok(Outcome::Translated) => {
+                settle(packet, work, entry);
+                match takes_shortcuts() {
+                    true => Err(shortcut::translated(packet, tables, work, entry)),
+                    false => Err(Outcome::Translated),
+                }
             }
             Ok(outcome) => Err(outcome),
             // A reply's entry makes no flow.
@@ -74,6 +81,9 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
 /// A packet that goes out by a device, after it was routed.
 #[inline(always)]
 pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
+    if packet.unsettle() {
+        return Outcome::Settled;
+    }
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
     };
@@ -101,6 +111,16 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
         fragment::remember(tables, work, outcome);
     }
     outcome
+}
+
+/// Spares egress the look at a packet that was translated at ingress, unless it may find something there: a reply's
+/// source, a masquerade, or what later parts of the packet need.
+#[inline(always)]
+fn settle<F: Family, P: Packet>(packet: &mut P, work: &Work<F>, entry: Entry<'_, F>) {
+    let at_egress = State::REPLY.0 | State::MASQUERADE.0;
+    if entry.get().state.0 & at_egress == 0 && work.headers.part == Part::All {
+        packet.settle();
+    }
 }
 
 /// A later part of a fragmented packet, at ingress.

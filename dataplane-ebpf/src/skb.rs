@@ -19,6 +19,11 @@ use dataplane_common::{Checksum, Fault, Field, Packet, Wire};
 /// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
 const BPF_F_IPV6: u64 = 1 << 7;
 
+/// [`Packet::settle`]'s mark, in `tc_index`: it goes with the packet from a device's ingress to another's egress, and
+/// nobody has used it since the dsmark scheduler and the tcindex classifier were taken out (Linux 6.3), but for GRED
+/// with its low 4 bits and Cilium's programs with its low 5. Those are 0 here.
+const SETTLED: u32 = 0x5300;
+
 /// The longest headers that are read in place: Ethernet, IPv6, TCP.
 const HEADERS: u32 = 14 + 40 + 20;
 
@@ -152,6 +157,12 @@ impl<const L3: usize> Skb<L3> {
 }
 
 impl<const L3: usize> Skb<L3> {
+    #[inline(always)]
+    fn set_mark(&mut self, mark: u32) {
+        // SAFETY: the program's own context; the kernel lets this field be written.
+        unsafe { (&raw mut (*self.0).tc_index).write(mark) };
+    }
+
     #[inline(always)]
     fn write<T: Wire>(&mut self, offset: usize, value: T, flags: u64) -> Result<(), Fault> {
         // SAFETY: the helper reads exactly the bytes of `value`.
@@ -289,6 +300,20 @@ impl<const L3: usize> Packet for Skb<L3> {
         }
         // Also the way for kernels that do not know the flag and have changed nothing.
         if replace(flags) == 0 { Ok(()) } else { Err(Fault) }
+    }
+
+    #[inline(always)]
+    fn settle(&mut self) {
+        self.set_mark(SETTLED);
+    }
+
+    #[inline(always)]
+    fn unsettle(&mut self) -> bool {
+        let settled = self.get().tc_index == SETTLED;
+        if settled {
+            self.set_mark(0);
+        }
+        settled
     }
 
     #[inline(always)]

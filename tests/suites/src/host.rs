@@ -63,6 +63,23 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Runs a packet that ingress has left its mark on, or not; see [`HostPacket::settled`].
+    pub fn run_on(&mut self, at: At, packet: &[u8], settled: bool) -> (Outcome, HostPacket) {
+        let (bytes, inner) = untagged(packet);
+        let mut packet = HostPacket { bytes, settled };
+        let outcome = match packet.bytes.get(12..14) {
+            Some([0x08, 0x00]) => steer(&mut self.v4, at, &mut packet),
+            Some([0x86, 0xdd]) => steer(&mut self.v6, at, &mut packet),
+            _ => Outcome::NotIp,
+        };
+        if let Some(tag) = inner {
+            packet.bytes.splice(12..12, tag);
+        }
+        (outcome, packet)
+    }
+}
+
 /// An address as sockets hold it: one of IPv4 in the form of IPv6.
 pub fn plain((addr, port): (Addr6, Port)) -> SocketAddr {
     let ip = match addr.as_mapped() {
@@ -92,16 +109,8 @@ impl Machine for Host {
     }
 
     fn run(&mut self, at: At, packet: &[u8]) -> (Outcome, Vec<u8>) {
-        let (mut packet, inner) = untagged(packet);
-        let outcome = match packet.0.get(12..14) {
-            Some([0x08, 0x00]) => steer(&mut self.v4, at, &mut packet),
-            Some([0x86, 0xdd]) => steer(&mut self.v6, at, &mut packet),
-            _ => Outcome::NotIp,
-        };
-        if let Some(tag) = inner {
-            packet.0.splice(12..12, tag);
-        }
-        (outcome, packet.0)
+        let (outcome, packet) = self.run_on(at, packet, false);
+        (outcome, packet.bytes)
     }
 
     fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
@@ -116,18 +125,18 @@ impl Machine for Host {
 
 /// The frame without VLAN tags, and the inner one of two. The outermost is beside the frame, as the kernel keeps it;
 /// a test run has no place to show it.
-fn untagged(frame: &[u8]) -> (HostPacket, Option<[u8; 4]>) {
+fn untagged(frame: &[u8]) -> (Vec<u8>, Option<[u8; 4]>) {
     let mut bytes = frame.to_vec();
     let is_tagged = |bytes: &[u8]| bytes.len() >= 18 && matches!(bytes[12..14], [0x81, 0x00] | [0x88, 0xa8]);
     if !is_tagged(&bytes) {
-        return (HostPacket(bytes), None);
+        return (bytes, None);
     }
     bytes.drain(12..16);
     let inner = is_tagged(&bytes).then(|| [bytes[12], bytes[13], bytes[14], bytes[15]]);
     if inner.is_some() {
         bytes.drain(12..16);
     }
-    (HostPacket(bytes), inner)
+    (bytes, inner)
 }
 
 fn lose<F: HostFamily>(

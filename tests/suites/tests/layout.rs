@@ -64,13 +64,13 @@ fn a_changed_layout_is_another_version() {
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
     let known = (
-        3,
+        4,
         [
             16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 36, 24, 8, 20, 16, 28, 8,
             20, 52, 184, 356, 44,
         ],
         [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 5],
-        "not_ip not_ours malformed own_address taken_over contested stale_removed other_namespace \
+        "not_ip not_ours settled malformed own_address taken_over contested stale_removed other_namespace \
          left_to_packets translated shortcut new_flow resteered \
          reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
          rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
