@@ -16,6 +16,14 @@ use crate::work::Work;
 /// than these; each is another step of the verifier's way through the program.
 const TRIES: u32 = 6;
 
+/// Tries that leave ports alone whose connection has only just ended. The backend waits for the client's last
+/// acknowledgement then, and takes another connection's SYN for a mistake; and that acknowledgement no longer finds its
+/// flow. The tries after these take such ports, too: at thousands of connections a second there may be no others.
+const PATIENT_TRIES: u32 = 4;
+
+/// Ticks after its last packet until a port is anybody's.
+const REST: u32 = 2;
+
 /// Whether a tuple could be had for a flow's replies.
 enum Claim {
     Had,
@@ -38,7 +46,13 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
 ) -> Result<bool, Outcome> {
     if let Some(port) = preferred {
         assign(&mut work.value, port);
-        match claim_as_is(tables, work) {
+        // On the client's own tuple, the client knows best.
+        let rest = if work.headers.key.hook() == Hook::Egress {
+            REST
+        } else {
+            0
+        };
+        match claim_as_is(tables, work, rest) {
             Claim::Had => return Ok(true),
             Claim::Full => return Err(Outcome::FlowTableFull),
             Claim::Taken => {}
@@ -50,7 +64,8 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     for attempt in 0..TRIES {
         let port = port(tables, work, attempt);
         assign(&mut work.value, port);
-        match claim_as_is(tables, work) {
+        let rest = if attempt < PATIENT_TRIES { REST } else { 0 };
+        match claim_as_is(tables, work, rest) {
             Claim::Had => return Ok(false),
             Claim::Full => return Err(Outcome::FlowTableFull),
             Claim::Taken => {}
@@ -70,10 +85,10 @@ fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Po
     Port::new(config.ports_first.wrapping_add(offset as u16))
 }
 
-/// Puts the partner of the packet's flow, in the place of a flow that is over if need be.
+/// Puts the partner of the packet's flow, in the place of a flow that is over if need be, since `rest` ticks.
 #[inline(always)]
-fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Claim {
-    if held_by_finished(tables, work) {
+fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> Claim {
+    if held_by_finished(tables, work, rest) {
         forget(tables, &work.reply_key);
     }
     if is_nodes_own(tables, work) {
@@ -94,13 +109,15 @@ fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
                 .is_some())
 }
 
-/// Works out the reply's tuple, and whether a flow that is over has it.
+/// Works out the reply's tuple, and whether a flow has it that is over and has had no packet for `rest` ticks.
 #[inline(never)]
-fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> bool {
     work.set_reply();
-    tables
-        .flow(&work.reply_key)
-        .is_some_and(|entry| is_over(&work.reply_key, &entry.get(), work.value.last_seen))
+    let now = work.value.last_seen;
+    tables.flow(&work.reply_key).is_some_and(|entry| {
+        let holder = entry.get();
+        now.since(holder.last_seen) >= rest && is_over(&work.reply_key, &holder, now)
+    })
 }
 
 #[inline(never)]

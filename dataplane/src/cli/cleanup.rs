@@ -30,6 +30,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let config = tables.config.get(&0, 0).unwrap_or_default();
         SendRedirects::restore(SendRedirects::ALL, config.send_redirects_all != 0);
     }
+    pins.remove_others()?;
     pins.remove()?;
     line(
         std::io::stdout(),

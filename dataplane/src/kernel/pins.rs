@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where everything is pinned: `ROOT/v{MAP_ABI}/maps/` and `ROOT/v{MAP_ABI}/links/`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,27 @@ impl Pins {
         self.map("config").exists()
     }
 
+    /// Removes what agents of other versions have pinned, and with it their programs where links attach them (filters
+    /// are replaced by ours). The names of the folders that went.
+    pub fn remove_others(&self) -> Result<Vec<String>, PinsError> {
+        let own = self.version();
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let others = entries.filter(|entry| entry.path() != own && is_version(&entry.file_name()));
+        others
+            .map(|entry| {
+                let path = entry.path();
+                match fs::remove_dir_all(&path) {
+                    Ok(()) => Ok(entry.file_name().to_string_lossy().into_owned()),
+                    Err(source) => Err(PinsError::Io {
+                        action: "remove",
+                        path,
+                        source,
+                    }),
+                }
+            })
+            .collect()
+    }
+
     /// Removes the folders of this version, and the root if nothing else is in it.
     pub fn remove(&self) -> Result<(), PinsError> {
         for folder in [self.links(), self.maps()] {
@@ -123,6 +145,12 @@ impl Pins {
         }
         Ok(())
     }
+}
+
+/// Whether a folder is named as those of versions are.
+fn is_version(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix('v'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// Not there, not empty (another version's), or a mount point (the lab's, or a container's).

@@ -2,7 +2,7 @@
 //! The world a case plays in: Services as the planner would leave them in the kernel.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dataplane::model::{
     Detect, Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
@@ -92,6 +92,15 @@ impl Names {
     /// Somebody outside the cluster.
     pub fn outside(self, port: u16) -> SocketAddr {
         SocketAddr::new(self.pick("203.0.113.9", "2001:db8::9"), port)
+    }
+
+    /// One of several there.
+    pub fn outsider(self, number: u8, port: u16) -> SocketAddr {
+        let ip: IpAddr = match self.family {
+            Family::V4 => Ipv4Addr::new(203, 0, 113, 100 + number).into(),
+            Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100 + u16::from(number)).into(),
+        };
+        SocketAddr::new(ip, port)
     }
 }
 

@@ -151,6 +151,15 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let has_sockets = args.sockets.is_on();
     let tables = Tables::open(&pins)?;
     let once_ready = move || {
+        // Until now they have served whatever came: ours come first, but had nothing in their maps.
+        match pins.remove_others() {
+            Ok(others) if others.is_empty() => {}
+            Ok(others) => tracing::info!(
+                ?others,
+                "took the place of an agent with another layout of the maps"
+            ),
+            Err(error) => tracing::warn!(%error, "programs of another version may still be attached"),
+        }
         if has_sockets {
             orphans.start(tables, orphan_metrics);
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::talk::{Talk, syn};
+use super::talk::{Talk, ack, flagged, syn, syn_ack};
 use super::{Case, Out, Step, dropped, meet, passes};
 use crate::packet::{Packet, udp};
 use crate::world::{At, Names, World};
@@ -16,6 +16,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         other_range(n),
         used_up(n),
         given_back(n),
+        rested(n),
         of_a_socket(n, Protocol::Udp),
         of_a_socket(n, Protocol::Tcp),
         lost(n),
@@ -95,6 +96,49 @@ fn given_back(n: Names) -> Case {
     steps.extend(comes_back(n, second, node));
     Case {
         name: "the port of a flow that is over is given to the next",
+        steps,
+    }
+}
+
+fn rested(n: Names) -> Case {
+    let [first, second, third] = [0, 1, 2].map(|number| n.outsider(number, 61_000));
+    let (kept, pod) = (n.node(61_000), n.pod(2, 8080));
+    let others = (61_001..61_008).map(|port| syn(n.node(port), pod).bytes());
+    let mut steps = vec![Step::World(world(n).ports(61_000, 8))];
+    let talk = |client| talk(n, client);
+    let opens = |client, node| {
+        [
+            talk(client).opens(syn),
+            talk(client).leaves_as(node, syn, Outcome::Masqueraded),
+        ]
+    };
+    steps.extend(opens(first, kept));
+    let first = talk(first);
+    steps.extend([first.comes_back_to(kept, syn_ack), first.is_answered(syn_ack)]);
+    steps.extend([
+        first.asks(flagged("FA"), Outcome::Translated),
+        first.leaves_as(kept, flagged("FA"), Outcome::Translated),
+        first.comes_back_to(kept, flagged("FA")),
+        first.is_answered(flagged("FA")),
+    ]);
+    steps.extend([
+        talk(second).opens(syn),
+        meet(
+            At::UplinkEgress,
+            &syn(second, pod),
+            Outcome::Masqueraded,
+            Out::OneOf(others.collect()),
+        ),
+    ]);
+    // The pod waits for this one, under this very port.
+    steps.extend([
+        first.asks(ack, Outcome::Translated),
+        first.leaves_as(kept, ack, Outcome::Translated),
+        Step::Age(3),
+    ]);
+    steps.extend(opens(third, kept));
+    Case {
+        name: "a port whose connection has only just ended is not given to the next, while there is another",
         steps,
     }
 }

@@ -2,11 +2,13 @@
 //! The agent dies, comes back, is told to go; traffic does not notice.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use aya::programs::SchedClassifier;
 use aya::programs::tc::TcAttachType;
+use dataplane_common::MAP_ABI;
 use lab::agent::Agent;
-use lab::{Family, Lab, Node, Wiring};
+use lab::{Family, Lab, Node, Wiring, wait};
 
 use crate::steady::Steady;
 use crate::{clusters, echo_pod, lead, service};
@@ -30,6 +32,52 @@ fn no_reply_is_lost_when_agents_are_killed_and_started_again() {
         let after: Vec<_> = lab.nodes().iter().map(Node::pins).collect();
         assert_eq!(pins, after, "a new agent adopts what is there");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_agent_takes_the_place_of_one_with_another_layout() {
+    for lab in clusters() {
+        let client = lab.node(1).pod("client").unwrap();
+        let servers = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];
+        let service = service(&lab, "web", &[&servers[0], &servers[1]]);
+        on_all_agents(&lab, Agent::kill9);
+        let before = settings(&lab);
+        for node in lab.nodes() {
+            std::fs::rename(node.bpf_root().join(format!("v{MAP_ABI}")), other_version(node)).unwrap();
+        }
+        // Those of the other version serve until the new ones can.
+        client
+            .talk()
+            .ask_tcp(service.at(Family::V4, 80), "by the old ones")
+            .unwrap();
+
+        on_all_agents(&lab, Agent::restart);
+        lab.settle().unwrap();
+        for node in lab.nodes() {
+            wait::until("the other version goes", || {
+                let is_there = other_version(node).exists();
+                if is_there {
+                    Err("it is there".to_owned())
+                } else {
+                    Ok(())
+                }
+            })
+            .unwrap();
+        }
+
+        assert_eq!(settings(&lab), before, "a device has one program at each hook");
+        for family in Family::ALL {
+            client
+                .talk()
+                .ask_tcp(service.at(family, 80), "by the new ones")
+                .unwrap();
+        }
+    }
+}
+
+fn other_version(node: &Node) -> PathBuf {
+    node.bpf_root().join("v1")
 }
 
 #[test]
