@@ -150,8 +150,12 @@ impl Stage {
             ("ipv4/tcp_tw_reuse", "1"),
             ("ipv4/ip_local_port_range", "10000 60999"),
         ])?;
-        lab.outside().sysctl(&[("ipv4/tcp_tw_reuse", "1")])?;
-        // Without a node port the way there is by the first node all the same.
+        // Without a node port the way there is by the first node all the same, whatever better way that node tells of.
+        lab.outside().sysctl(&[
+            ("ipv4/tcp_tw_reuse", "1"),
+            ("ipv4/conf/all/accept_redirects", "0"),
+            ("ipv4/conf/eth0/accept_redirects", "0"),
+        ])?;
         lab.outside().configure(async |network| {
             for node in lab.nodes() {
                 let pods = (
