@@ -46,11 +46,10 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
 ) -> Result<bool, Outcome> {
     if let Some(port) = preferred {
         assign(&mut work.value, port);
-        // On the client's own tuple, the client knows best.
-        let rest = if work.headers.key.hook() == Hook::Egress {
-            REST
-        } else {
-            0
+        // On the client's own tuple, the client knows best; and SCTP can have no other port.
+        let rest = match work.headers.key.hook() {
+            Hook::Egress if work.headers.protocol() != Protocol::SCTP => REST,
+            _ => 0,
         };
         match claim_as_is(tables, work, rest) {
             Claim::Had => return Ok(true),
