@@ -46,11 +46,8 @@ pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> an
     bench
         .args(&options.parts)
         .args(options.quick.then_some("--quick"));
-    for word in &options.only {
-        bench.arg("--only").arg(word);
-    }
-    for word in &options.case {
-        bench.arg("--case").arg(word);
+    for (name, words) in [("--only", &options.only), ("--case", &options.case)] {
+        bench.args(words.iter().flat_map(|word| [name, word.as_str()]));
     }
     let files = [
         ("--json", options.json.clone()),

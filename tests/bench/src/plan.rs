@@ -29,6 +29,11 @@ impl Plan {
         if self.quick { 3 } else { 5 }
     }
 
+    /// Whether a name has one of the words that were asked for, if any were.
+    pub(crate) fn names(words: &[String], name: &str) -> bool {
+        words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+    }
+
     /// How long a turn of traffic takes.
     #[must_use]
     pub fn turn(&self) -> Duration {

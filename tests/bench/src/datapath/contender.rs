@@ -39,12 +39,7 @@ impl Contender {
                 services: *services,
             }));
         }
-        let named = |it: &Self| {
-            plan.only
-                .iter()
-                .any(|word| it.to_string().contains(word.as_str()))
-        };
-        all.retain(|it| plan.only.is_empty() || *it == Self::PlainRouting || named(it));
+        all.retain(|it| *it == Self::PlainRouting || Plan::names(&plan.only, &it.to_string()));
         all
     }
 

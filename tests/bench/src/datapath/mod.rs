@@ -16,6 +16,7 @@ mod server;
 mod stage;
 mod transactions;
 
+use anyhow::ensure;
 use contender::Contender;
 use stage::{Route, Stage};
 
@@ -24,6 +25,11 @@ use crate::series::{Samples, Section, Series};
 
 /// Measures everything on every contender, in turns.
 pub fn run(plan: &Plan) -> anyhow::Result<Vec<Series>> {
+    ensure!(
+        !Case::all(plan).is_empty(),
+        "measure only {:?}: no case of traffic is called so: docs/benchmarks.md has their names",
+        plan.cases
+    );
     let mut stages = Vec::new();
     for contender in Contender::all(plan) {
         if let Err(why) = contender.available() {
@@ -135,16 +141,14 @@ impl Case {
             Kind::Probes => case.route.is_from_node(),
             _ => true,
         })
-        .filter(|case| plan.cases.is_empty() || plan.cases.iter().any(|word| case.is_called(word)))
+        .filter(|case| case.is_asked_for(plan))
         .collect()
     }
 
-    fn is_called(self, word: &str) -> bool {
-        let mut names = self
-            .readings()
-            .into_iter()
-            .map(|it| format!("{}, {}", it.name, self.route));
-        names.any(|name| name.contains(word))
+    fn is_asked_for(self, plan: &Plan) -> bool {
+        let readings = self.readings();
+        let mut names = readings.iter().map(|it| format!("{}, {}", it.name, self.route));
+        names.any(|name| Plan::names(&plan.cases, &name))
     }
 
     fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Small packets, as fast as the node takes them, or as a process sends them: how many to a second of CPU time.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -11,7 +11,7 @@ use nix::net::if_::if_nametoindex;
 use suites::packet::{Packet, udp};
 
 use super::stage::{Port, Route, Stage};
-use super::transactions::{PATIENCE, ask};
+use super::transactions::{ask, udp_socket};
 use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::raw::{Hook, Program};
 
@@ -57,9 +57,7 @@ pub(super) fn sent(stage: &Stage, route: Route, time: Duration) -> anyhow::Resul
     let _joined = stage.join(route)?;
     let sent = stage.client(route).run(|| -> anyhow::Result<_> {
         pin_to_last_cpu()?;
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect(service)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        let socket = udp_socket(service, 0)?;
         ask(&socket)?;
         rate(receiver, time, |packets| {
             (0..packets).try_for_each(|_| Ok(socket.send(&[0; PAYLOAD]).map(drop)?))
@@ -72,12 +70,9 @@ pub(super) fn sent(stage: &Stage, route: Route, time: Duration) -> anyhow::Resul
 /// known then.
 fn greet(stage: &Stage, route: Route) -> anyhow::Result<()> {
     let service = stage.dialled(route, Port::Echo);
-    let answered = stage.client(route).run(|| -> anyhow::Result<()> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, CLIENT_PORT))?;
-        socket.connect(service)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        ask(&socket)
-    })?;
+    let answered = stage
+        .client(route)
+        .run(|| ask(&udp_socket(service, CLIENT_PORT)?))?;
     answered.with_context(|| format!("a flow to {service}, {route}, of {}", stage.contender))
 }
 

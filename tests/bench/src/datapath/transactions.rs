@@ -14,7 +14,7 @@ use crate::plan::{CpuTime, pin_to_last_cpu};
 use crate::series::Samples;
 
 /// Nothing takes that long; a lost packet is an error, not a number.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Before the clock counts.
 const WARM_UP: u32 = 50;
 const CHUNK: usize = 256 * 1024;
@@ -33,14 +33,20 @@ pub(super) fn tcp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result
 
 pub(super) fn udp(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<Vec<f64>> {
     in_client(stage, route, Port::Echo, |server| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect(server)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        let socket = udp_socket(server, 0)?;
         repeat(time, || ask(&socket))
     })
 }
 
-/// A byte there and back, with a socket that is connected and does not wait for ever.
+/// From this port, or any (0), to there. It does not wait for ever.
+pub(super) fn udp_socket(server: SocketAddr, port: u16) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// A byte there and back.
 pub(super) fn ask(socket: &UdpSocket) -> anyhow::Result<()> {
     socket.send(&[0])?;
     socket.recv(&mut [0]).map(drop).context("no answer to a datagram")
