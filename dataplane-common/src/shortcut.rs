@@ -133,13 +133,9 @@ pub(crate) fn take<F: Family, P: Packet, T: Tables<F>>(
     work: &mut Work<F>,
 ) -> Outcome {
     let hop = &work.hop;
-    if hop.peer != 0 {
-        // A pod's device sees no egress, that would take it away.
-        packet.unsettle();
-        // Other devices have theirs written as the packet leaves.
-        if packet.store(0, LinkAddresses(hop.link)).is_err() {
-            return Outcome::RewriteFailed;
-        }
+    // Other devices have theirs written as the packet leaves.
+    if hop.peer != 0 && packet.store(0, LinkAddresses(hop.link)).is_err() {
+        return Outcome::RewriteFailed;
     }
     if F::take_hop(packet).is_err() {
         return Outcome::RewriteFailed;

@@ -49,11 +49,15 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
         None => Ok(Why::First),
         Some(entry) => match established(packet, tables, work, entry) {
             Ok(Outcome::Translated) => {
-                settle(packet, work, entry);
-                match takes_shortcuts() {
-                    true => Err(shortcut::translated(packet, tables, work, entry)),
-                    false => Err(Outcome::Translated),
+                let outcome = match takes_shortcuts() {
+                    true => shortcut::translated(packet, tables, work, entry),
+                    false => Outcome::Translated,
+                };
+                // A pod's device sees no egress, that would take the mark away.
+                if outcome == Outcome::Translated || work.hop.peer == 0 {
+                    settle(packet, work, entry);
                 }
+                Err(outcome)
             }
             Ok(outcome) => Err(outcome),
             // A reply's entry makes no flow.

@@ -107,14 +107,8 @@ impl Pins {
         others
             .map(|entry| {
                 let path = entry.path();
-                match fs::remove_dir_all(&path) {
-                    Ok(()) => Ok(entry.file_name().to_string_lossy().into_owned()),
-                    Err(source) => Err(PinsError::Io {
-                        action: "remove",
-                        path,
-                        source,
-                    }),
-                }
+                fs::remove_dir_all(&path).map_err(|source| not_removed(path, source))?;
+                Ok(entry.file_name().to_string_lossy().into_owned())
             })
             .collect()
     }
@@ -124,26 +118,26 @@ impl Pins {
         for folder in [self.links(), self.maps()] {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
-                fs::remove_file(&path).map_err(|source| PinsError::Io {
-                    action: "remove",
-                    path,
-                    source,
-                })?;
+                fs::remove_file(&path).map_err(|source| not_removed(path, source))?;
             }
         }
         for folder in [self.links(), self.maps(), self.version(), self.root.clone()] {
             match fs::remove_dir(&folder) {
                 Err(source) if !is_expected(&source) => {
-                    return Err(PinsError::Io {
-                        action: "remove",
-                        path: folder,
-                        source,
-                    });
+                    return Err(not_removed(folder, source));
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+}
+
+fn not_removed(path: PathBuf, source: io::Error) -> PinsError {
+    PinsError::Io {
+        action: "remove",
+        path,
+        source,
     }
 }
 

@@ -2,6 +2,7 @@
 //! Bounded waiting. A wait says what it waits for, and what it saw last when it gives up.
 
 use std::env;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,17 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Tries until it succeeds; `Err` says why it has not yet.
 pub fn until<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -> Result<T> {
     until_within(patience(), what, attempt)
+}
+
+/// Waits for a file or folder to be removed.
+pub fn until_gone(path: &Path) -> Result<()> {
+    until(&format!("{} to go", path.display()), || {
+        if path.exists() {
+            Err("still there".to_owned())
+        } else {
+            Ok(())
+        }
+    })
 }
 
 fn patience() -> Duration {

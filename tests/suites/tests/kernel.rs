@@ -94,7 +94,7 @@ fn random_packets_come_out_as_on_the_host() {
 /// must end before the shortest-lived flow (10 s), and before all answers of a quiet time are given (1,024).
 const BATCH: u64 = 250;
 /// Outcomes that need a broken kernel, a table gone wrong, a device without an address, a socket, a
-/// route, or a mark that no test run can give a packet (`settled.rs` and the lab have that one).
+/// route, or a mark that no test run can give a packet (`host/settled.rs` and the lab have that one).
 const NEVER: [Outcome; 11] = [
     Outcome::RejectLimited,
     Outcome::RejectFailed,

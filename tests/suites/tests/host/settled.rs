@@ -1,35 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What ingress translated and egress need not look at, on the host build of the decisions: a kernel's test run has
-//! no place for the mark. That real packets carry it, the lab tells (`lab/plain.rs`).
+//! no place for the mark. That real packets carry it, the lab tells (`lab/path.rs`).
 
-use dataplane::model::{Family, Protocol};
+use dataplane::model::Family;
 use dataplane_common::NextHop;
 use dataplane_common::Outcome::{self, NewFlow, NotOurs, Settled, Translated};
-use suites::cases::Machine as _;
-use suites::host::Host;
 use suites::packet::{Packet, udp};
-use suites::world::{At, Names, World};
+use suites::world::{At, World};
 
-struct Bench {
-    names: Names,
-    host: Host,
-}
+use crate::one_pod::OnePod;
 
-impl Bench {
-    fn new(family: Family, change: impl Fn(World) -> World) -> Self {
-        let names = Names { family };
-        let world = World::default().service(names.vip(1, 80), Protocol::Udp, &[names.pod(1, 8080)]);
-        let mut host = Host::default();
-        host.set(&change(world));
-        Self { names, host }
-    }
-
-    fn request(&self) -> Packet {
-        udp(self.names.client(40_000), self.names.vip(1, 80))
-    }
-
+impl OnePod {
     /// How a packet ends, and whether it goes on with the mark.
-    fn ends(&mut self, at: At, packet: &Packet, settled: bool) -> (Outcome, bool) {
+    fn goes_on(&mut self, at: At, packet: &Packet, settled: bool) -> (Outcome, bool) {
         let (outcome, packet) = self.host.run_on(at, &packet.bytes(), settled);
         (outcome, packet.settled)
     }
@@ -42,46 +25,49 @@ fn in_both_families(test: impl Fn(Family)) {
 #[test]
 fn egress_passes_what_ingress_translated_and_takes_the_mark_away() {
     in_both_families(|family| {
-        let mut bench = Bench::new(family, |world| world);
+        let mut bench = OnePod::new(family, |world| world);
         let request = bench.request();
-        assert_eq!(bench.ends(At::PodIngress, &request, false), (NewFlow, false));
-        assert_eq!(bench.ends(At::PodIngress, &request, false), (Translated, true));
+        assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
+        assert_eq!(bench.goes_on(At::PodIngress, &request, false), (Translated, true));
         let translated = udp(bench.names.client(40_000), bench.names.pod(1, 8080));
-        assert_eq!(bench.ends(At::PodEgress, &translated, true), (Settled, false));
-        assert_eq!(bench.ends(At::PodEgress, &translated, false), (NotOurs, false));
+        assert_eq!(bench.goes_on(At::PodEgress, &translated, true), (Settled, false));
+        assert_eq!(bench.goes_on(At::PodEgress, &translated, false), (NotOurs, false));
     });
 }
 
 #[test]
 fn a_mark_from_elsewhere_is_worth_nothing() {
     in_both_families(|family| {
-        let mut bench = Bench::new(family, |world| world);
+        let mut bench = OnePod::new(family, |world| world);
         let request = bench.request();
-        assert_eq!(bench.ends(At::PodIngress, &request, true), (NewFlow, false));
-        let reply = udp(bench.names.pod(1, 8080), bench.names.client(40_000));
-        assert_eq!(bench.ends(At::PodIngress, &reply, true), (NotOurs, false));
-        assert_eq!(bench.ends(At::PodEgress, &reply, false), (Translated, false));
+        assert_eq!(bench.goes_on(At::PodIngress, &request, true), (NewFlow, false));
+        let reply = bench.reply();
+        assert_eq!(bench.goes_on(At::PodIngress, &reply, true), (NotOurs, false));
+        assert_eq!(bench.goes_on(At::PodEgress, &reply, false), (Translated, false));
     });
 }
 
 #[test]
 fn what_has_something_to_be_written_at_egress_has_no_mark() {
     in_both_families(|family| {
-        let mut bench = Bench::new(family, World::masquerading_all);
+        let mut bench = OnePod::new(family, World::masquerading_all);
         let request = bench.request();
-        assert_eq!(bench.ends(At::PodIngress, &request, false), (NewFlow, false));
-        assert_eq!(bench.ends(At::PodIngress, &request, false), (Translated, false));
+        assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
+        assert_eq!(
+            bench.goes_on(At::PodIngress, &request, false),
+            (Translated, false)
+        );
     });
 }
 
 #[test]
 fn nothing_has_a_mark_on_the_way_into_a_pod_past_the_stack() {
     in_both_families(|family| {
-        let mut bench = Bench::new(family, World::taking_shortcuts);
+        let mut bench = OnePod::new(family, World::taking_shortcuts);
         let request = bench.request();
-        let reply = udp(bench.names.pod(1, 8080), bench.names.client(40_000));
-        assert_eq!(bench.ends(At::PodIngress, &request, false), (NewFlow, false));
-        assert_eq!(bench.ends(At::PodEgress, &reply, false), (Translated, false));
+        let reply = bench.reply();
+        assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
+        assert_eq!(bench.goes_on(At::PodEgress, &reply, false), (Translated, false));
         let pod = NextHop {
             device: 7,
             peer: 1,
@@ -89,7 +75,7 @@ fn nothing_has_a_mark_on_the_way_into_a_pod_past_the_stack() {
         };
         bench.host.route(bench.names.pod(1, 8080).ip(), pod);
         assert_eq!(
-            bench.ends(At::PodIngress, &request, false),
+            bench.goes_on(At::PodIngress, &request, false),
             (Outcome::Shortcut, false)
         );
     });

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Established flows past the stack, on the host build of the decisions: a kernel's test run has no routes.
 
-use dataplane::model::{Family, Protocol};
+use dataplane::model::Family;
 use dataplane_common::{NextHop, Outcome, Outcome::Translated};
 use suites::cases::Machine as _;
-use suites::host::Host;
 use suites::packet::{Packet, is_sound, udp};
-use suites::world::{At, Names, World};
+use suites::world::{At, World};
+
+use crate::one_pod::OnePod;
 
 /// Into a pod.
 const POD: NextHop = NextHop {
@@ -24,27 +25,10 @@ const NEIGHBOUR: NextHop = NextHop {
 };
 const ETHERNET: usize = 14;
 
-struct Bench {
-    names: Names,
-    host: Host,
-}
-
-impl Bench {
-    /// A Service with one pod.
-    fn new(family: Family, change: impl Fn(World) -> World) -> Self {
-        let names = Names { family };
-        let world = World::default().service(names.vip(1, 80), Protocol::Udp, &[names.pod(1, 8080)]);
-        let mut host = Host::default();
-        host.set(&change(world.taking_shortcuts()));
-        Self { names, host }
-    }
-
-    fn request(&self) -> Packet {
-        udp(self.names.client(40_000), self.names.vip(1, 80))
-    }
-
-    fn reply(&self) -> Packet {
-        udp(self.names.pod(1, 8080), self.names.client(40_000))
+impl OnePod {
+    /// Where established flows go past the stack.
+    fn directly(family: Family, change: impl Fn(World) -> World) -> Self {
+        Self::new(family, |world| change(world.taking_shortcuts()))
     }
 
     /// The first packet of each side, by the stack.
@@ -90,7 +74,7 @@ impl Bench {
 #[test]
 fn both_sides_of_a_flow_between_pods_go_into_the_pod_translated() {
     for family in Family::ALL {
-        let mut bench = Bench::new(family, |world| world);
+        let mut bench = OnePod::directly(family, |world| world);
         let (client, vip, pod) = (
             bench.names.client(40_000),
             bench.names.vip(1, 80),
@@ -113,7 +97,7 @@ fn both_sides_of_a_flow_between_pods_go_into_the_pod_translated() {
 #[test]
 fn a_reply_to_a_neighbour_is_left_to_the_egress() {
     for family in Family::ALL {
-        let mut bench = Bench::new(family, |world| world);
+        let mut bench = OnePod::directly(family, |world| world);
         bench.host.route(bench.names.client(0).ip(), NEIGHBOUR);
         bench.establish();
         let reply = bench.reply();
@@ -127,7 +111,7 @@ fn a_reply_to_a_neighbour_is_left_to_the_egress() {
 #[test]
 fn the_stack_has_what_has_no_route_no_answer_yet_or_no_hop_left() {
     for family in Family::ALL {
-        let mut bench = Bench::new(family, |world| world);
+        let mut bench = OnePod::directly(family, |world| world);
         let (request, reply) = (bench.request(), bench.reply());
         bench.establish();
         assert_eq!(bench.ends(At::PodIngress, &request).0, Translated, "no route");
@@ -152,7 +136,7 @@ fn the_stack_has_what_has_no_route_no_answer_yet_or_no_hop_left() {
 #[test]
 fn what_is_masqueraded_passes_the_egress() {
     for family in Family::ALL {
-        let mut bench = Bench::new(family, |world| world.masquerading_all().ports(61_000, 1));
+        let mut bench = OnePod::directly(family, |world| world.masquerading_all().ports(61_000, 1));
         let (client, pod) = (bench.names.client(40_000), bench.names.pod(1, 8080));
         bench.host.route(client.ip(), POD);
         bench.host.route(pod.ip(), POD);

@@ -55,15 +55,7 @@ fn an_agent_takes_the_place_of_one_with_another_layout() {
         on_all_agents(&lab, Agent::restart);
         lab.settle().unwrap();
         for node in lab.nodes() {
-            wait::until("the other version goes", || {
-                let is_there = other_version(node).exists();
-                if is_there {
-                    Err("it is there".to_owned())
-                } else {
-                    Ok(())
-                }
-            })
-            .unwrap();
+            wait::until_gone(&other_version(node)).unwrap();
         }
 
         assert_eq!(settings(&lab), before, "a device has one program at each hook");

@@ -70,14 +70,7 @@ fn a_lab_is_removed_when_its_owner_is_killed() {
     owner.kill().unwrap();
     owner.wait().unwrap();
 
-    wait::until("the reaper", || {
-        if folder.exists() {
-            Err("still there".to_owned())
-        } else {
-            Ok(())
-        }
-    })
-    .unwrap();
+    wait::until_gone(folder).unwrap();
 }
 
 #[test]
