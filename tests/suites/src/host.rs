@@ -11,7 +11,7 @@ use dataplane::plan::ServiceId;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostSocket, HostTables};
 use dataplane_common::{
-    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, NextHop, Outcome, Port, Tables, V4, V6,
+    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, NextHop, Outcome, Port, Tables, Tick, V4, V6,
 };
 use ipnet::IpNet;
 
@@ -30,6 +30,12 @@ impl Host {
     pub fn refill(&mut self) {
         self.v4.answers.take();
         self.v6.answers.take();
+    }
+
+    /// Makes it this late, by another machine's clock.
+    pub fn set_clock(&mut self, now: Tick) {
+        self.v4.set_clock(now);
+        self.v6.set_clock(now);
     }
 
     /// Has packets to this address go on this way, where they take shortcuts.

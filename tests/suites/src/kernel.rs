@@ -114,6 +114,13 @@ impl Kernel {
     }
 
     /// Meets a packet: what the kernel does with it, and what became of it. One system call, most times.
+    /// The time as the programs have it.
+    pub fn now() -> Tick {
+        let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("a clock");
+        let (seconds, rest) = (time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs());
+        Tick::from_nanoseconds(seconds * 1_000_000_000 + rest)
+    }
+
     pub fn verdict(&mut self, at: At, packet: &[u8]) -> (Verdict, Vec<u8>) {
         let (action, out, _) = self.test_run(at, packet, 1);
         let verdict = ACTIONS.iter().find(|(_, number)| *number == action);
