@@ -6,7 +6,7 @@
 //! that was evicted is put back. Per TCP event (SYN, FIN, RST): the partner learns of it.
 
 use crate::family::Family;
-use crate::flow::{Entry, FlowKey, FlowValue};
+use crate::flow::{Entry, FlowKey, FlowValue, Hook};
 use crate::headers::Segment;
 use crate::masquerade;
 use crate::outcome::Outcome;
@@ -86,7 +86,8 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         refresh(tables, work, entry, now);
     }
     let mut outcome = Outcome::Translated;
-    if masquerade::is_pending(&value) {
+    // Read anew: a SYN may have made it so.
+    if masquerade::is_pending(&entry.get()) {
         if let Err(failure) = masquerade::resolve(tables, work, entry) {
             return Ok(failure);
         }
@@ -188,6 +189,11 @@ fn syn<F: Family, T: Tables<F>>(
         None
     };
     if let Some(why) = why {
+        if key.hook() == Hook::Egress {
+            masquerade::expect_again(tables, work, entry);
+            return Event::Ours;
+        }
+        work.contested = value.peer_port;
         release(tables, key, entry);
         return Event::Over(why);
     }

@@ -18,8 +18,10 @@ use crate::family::Family;
 use crate::flow::{Entry, FlowValue};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
-use crate::reserve::claim;
+use crate::reserve::{claim, forget, is_over};
+use crate::state::State;
 use crate::tables::{Insert, InsertError, Tables};
+use crate::wire::Port;
 use crate::work::Work;
 
 /// Puts the pending entry for the packet's flow, unless it has one that lives.
@@ -34,10 +36,38 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
         isn: work.value.isn,
         ..FlowValue::default()
     };
+    if let Some(entry) = tables.flow(&work.reply_key) {
+        if !is_over(&work.reply_key, &entry.get(), work.value.last_seen) {
+            return Ok(());
+        }
+        forget(tables, &work.reply_key);
+    }
     match tables.insert_flow(&work.reply_key, &work.reply, Insert::New) {
         Err(InsertError::Exists) => Ok(()),
         other => other,
     }
+}
+
+/// Has an entry at egress wait for its address again, because its connection is over or its port another's: the
+/// client's SYN is on its way out, and must not leave as it is.
+#[inline(never)]
+pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>) {
+    work.value = entry.get();
+    tables.remove_flow(&work.headers.key.partner_key(&work.value));
+    let contested = work.value.state.has(State::CONTESTED);
+    work.value = FlowValue {
+        addr: F::Addr::default(),
+        // Not this one.
+        port: if contested {
+            work.value.port
+        } else {
+            Port::default()
+        },
+        state: work.value.state.afresh(),
+        isn: work.headers.segment.sequence,
+        ..work.value
+    };
+    entry.replace(&work.value);
 }
 
 /// Whether an entry still waits for its address.
@@ -66,6 +96,7 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     if is_pending(&work.value) {
         return Err(Outcome::NoMasqueradeAddress);
     }
+    work.contested = work.value.port;
     let config = tables.config();
     let sport = work.headers.key.sport;
     let offset = sport.get().wrapping_sub(config.ports_first);

@@ -17,6 +17,7 @@ use crate::service::AddressFlags;
 use crate::source::Source;
 use crate::state::State;
 use crate::tables::{Direction, Insert, Tables};
+use crate::wire::Port;
 use crate::work::Work;
 
 /// Where a packet without a flow goes.
@@ -56,7 +57,9 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     tables: &T,
     work: &mut Work<F>,
 ) -> Outcome {
-    work.contested = (work.why == Why::Contested as u32) as u32;
+    if work.why != Why::Contested as u32 {
+        work.contested = Port::default();
+    }
     let isn = work.headers.segment.sequence;
     work.value = FlowValue {
         last_seen: tables.now(),
@@ -67,7 +70,7 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     let chosen = match route(tables, work) {
         Route::Frontend => choose(tables, work),
         Route::Beside => {
-            work.contested = 1;
+            work.contested = work.headers.key.sport;
             Ok(())
         }
         Route::Stale => {
@@ -179,10 +182,9 @@ fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
     }
     // A hairpin flow from the very port it goes to would be its own reply.
     let own_reply = work.value.addr == key.src && work.value.port == key.sport;
-    let preferred = if work.contested != 0 || own_reply {
-        None
-    } else {
-        Some(key.sport)
+    let preferred = match own_reply {
+        true => None,
+        false => Some(key.sport),
     };
     let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
         Ok(kept) => kept,

@@ -35,8 +35,8 @@ enum Claim {
 /// Puts the entry that turns the replies of the packet's flow back, under a tuple no
 /// other live flow has. The insertion is the reservation: two CPUs cannot both win.
 ///
-/// `preferred` is tried first, then ports of the node's range; `assign` writes the port tried into
-/// the value. Whether the preferred port was had is returned.
+/// `preferred` is tried first, then ports of the node's range, but never `work.contested`; `assign` writes the port
+/// tried into the value. Whether the preferred port was had is returned.
 #[inline(always)]
 pub(crate) fn claim<F: Family, T: Tables<F>>(
     tables: &T,
@@ -44,7 +44,9 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     preferred: Option<Port>,
     assign: impl Fn(&mut FlowValue<F>, Port),
 ) -> Result<bool, Outcome> {
-    if let Some(port) = preferred {
+    if let Some(port) = preferred
+        && port != work.contested
+    {
         assign(&mut work.value, port);
         // On the client's own tuple, the client knows best; and SCTP can have no other port.
         let rest = match work.headers.key.hook() {
@@ -62,6 +64,9 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     }
     for attempt in 0..TRIES {
         let port = port(tables, work, attempt);
+        if port == work.contested {
+            continue;
+        }
         assign(&mut work.value, port);
         let rest = if attempt < PATIENT_TRIES { REST } else { 0 };
         match claim_as_is(tables, work, rest) {
@@ -73,12 +78,13 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     Err(Outcome::PortsExhausted)
 }
 
-/// The port of the node's range that this flow tries as its `attempt`-th.
+/// The port of the node's range that this flow tries as its `attempt`-th. Others once one proved contested: two that
+/// are would else take turns.
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();
     let offset = scale(
-        rehash(hash(&work.headers.key), attempt),
+        rehash(hash(&work.headers.key) ^ work.contested.get() as u32, attempt),
         config.ports_count as u32,
     );
     Port::new(config.ports_first.wrapping_add(offset as u16))

@@ -11,6 +11,7 @@ use crate::fragment::FragmentKey;
 use crate::headers::Headers;
 use crate::service::{AddressFlags, FrontendValue};
 use crate::shortcut::NextHop;
+use crate::wire::Port;
 
 /// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
 /// packet to the next.
@@ -29,8 +30,8 @@ pub struct Work<F: Family> {
     pub(crate) reply: FlowValue<F>,
     /// A [`crate::established::Why`]: why the packet starts a flow.
     pub(crate) why: u32,
-    /// Not under the client's own port, which another connection to that backend has: 0 or 1.
-    pub(crate) contested: u32,
+    /// A port that another connection has, whatever the flow table says; 0 for none.
+    pub(crate) contested: Port,
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,
     pub(crate) fragment: FragmentKey<F>,
@@ -52,7 +53,7 @@ impl<F: Family> Work<F> {
             reply_key: headers.key,
             reply: value,
             why: 0,
-            contested: 0,
+            contested: Port::default(),
             quoted: headers,
             fragment: FragmentKey::of(&headers),
             hop: NextHop::default(),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::talk::{Talk, ack, flagged, syn, syn_ack};
+use super::talk::{Talk, ack, flagged, numbered, syn, syn_ack};
 use super::{Case, Out, Step, dropped, meet, passes};
 use crate::packet::{Packet, udp};
 use crate::world::{At, Names, World};
@@ -17,6 +17,9 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         used_up(n),
         given_back(n),
         rested(n),
+        contested(n),
+        half_gone(n),
+        half_closed(n),
         of_a_socket(n, Protocol::Udp),
         of_a_socket(n, Protocol::Tcp),
         lost(n),
@@ -139,6 +142,93 @@ fn rested(n: Names) -> Case {
     steps.extend(opens(third, kept));
     Case {
         name: "a port whose connection has only just ended is not given to the next, while there is another",
+        steps,
+    }
+}
+
+/// The pod has another connection under the node's port, of which the node knows nothing (any more).
+fn contested(n: Names) -> Case {
+    let (client, pod) = (n.outsider(0, 61_000), n.pod(2, 8080));
+    let [kept, other] = [61_000, 61_001].map(|port| n.node(port));
+    let talk = talk(n, client);
+    let challenge = numbered("A", 77, 5_001);
+    let again = |port| {
+        [
+            talk.asks(syn, Outcome::Translated),
+            talk.leaves_as(port, syn, Outcome::Masqueraded),
+        ]
+    };
+    let mut steps = vec![
+        Step::World(world(n).ports(61_000, 2)),
+        talk.opens(syn),
+        talk.leaves_as(kept, syn, Outcome::Masqueraded),
+        passes(At::UplinkIngress, &challenge(pod, kept), Outcome::Contested),
+    ];
+    steps.extend(again(other));
+    steps.push(passes(At::UplinkIngress, &challenge(pod, kept), Outcome::NotOurs));
+    steps.push(passes(
+        At::UplinkIngress,
+        &challenge(pod, other),
+        Outcome::Contested,
+    ));
+    steps.extend(again(kept));
+    steps.extend([
+        talk.comes_back_to(kept, syn_ack),
+        talk.is_answered(syn_ack),
+        talk.asks(ack, Outcome::Translated),
+        talk.leaves_as(kept, ack, Outcome::Translated),
+        Step::Flows(4),
+    ]);
+    Case {
+        name: "a port that proves another connection's is not used again by the next SYN, which never leaves as it is",
+        steps,
+    }
+}
+
+/// A flow's first pair is gone, its second is there and over.
+fn half_gone(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
+    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, client, node));
+    steps.extend([
+        lose(Hook::Ingress, client, vip),
+        lose(Hook::Egress, pod, client),
+        Step::Age(35),
+        Step::Flows(2),
+    ]);
+    steps.extend(leaves(n, client, node));
+    steps.push(Step::Flows(4));
+    steps.extend(comes_back(n, client, node));
+    Case {
+        name: "a flow that finds an old one's masquerade gets one of its own",
+        steps,
+    }
+}
+
+/// The pod's FIN was lost between the hooks, so that the second pair is closed and the first is not.
+fn half_closed(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let talk = talk(n, client);
+    let reopens = numbered("S", 50_000, 0);
+    let accepts = numbered("SA", 1, 50_001);
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend([
+        talk.opens(syn),
+        talk.leaves_as(node, syn, Outcome::Masqueraded),
+        talk.comes_back_to(node, syn_ack),
+        talk.is_answered(syn_ack),
+        talk.asks(flagged("FA"), Outcome::Translated),
+        talk.leaves_as(node, flagged("FA"), Outcome::Translated),
+        talk.comes_back_to(node, flagged("FA")),
+        talk.asks(&reopens, Outcome::Translated),
+        talk.leaves_as(node, &reopens, Outcome::Masqueraded),
+        talk.comes_back_to(node, &accepts),
+        talk.is_answered(&accepts),
+    ]);
+    Case {
+        name: "a SYN on a masquerade that is closed, where its Service's flow is not, is masqueraded anew",
         steps,
     }
 }
