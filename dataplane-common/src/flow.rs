@@ -14,7 +14,7 @@ use crate::family::Family;
 use crate::headers::Protocol;
 use crate::service::{BackendId, ServiceId};
 use crate::state::{State, Tick};
-use crate::wire::Port;
+use crate::wire::{Port, Ports};
 
 /// Where a packet is met.
 #[repr(u8)]
@@ -47,10 +47,8 @@ pub struct FlowKey<F: Family> {
     pub src: F::Addr,
     /// Destination address.
     pub dst: F::Addr,
-    /// Source port.
-    pub sport: Port,
-    /// Destination port.
-    pub dport: Port,
+    /// Source and destination port.
+    pub ports: Ports,
     /// IANA number of the transport.
     pub protocol: u8,
     hook: u8,
@@ -64,8 +62,7 @@ impl<F: Family> FlowKey<F> {
         Self {
             src: src.0,
             dst: dst.0,
-            sport: src.1,
-            dport: dst.1,
+            ports: Ports::new(src.1, dst.1),
             protocol: protocol.0,
             hook: hook as u8,
             zero: [0; 2],
@@ -101,8 +98,8 @@ impl<F: Family> FlowKey<F> {
         Self::new(
             hook,
             Protocol(self.protocol),
-            (self.dst, self.dport),
-            (self.src, self.sport),
+            (self.dst, self.ports.destination()),
+            (self.src, self.ports.source()),
         )
     }
 
@@ -112,8 +109,8 @@ impl<F: Family> FlowKey<F> {
     pub fn partner(&self, value: &FlowValue<F>) -> (Self, FlowValue<F>) {
         let mut partner = *value;
         (partner.addr, partner.port, partner.peer_port) = match self.hook() {
-            Hook::Ingress => (self.dst, self.dport, self.sport),
-            Hook::Egress => (self.src, self.sport, self.dport),
+            Hook::Ingress => (self.dst, self.ports.destination(), self.ports.source()),
+            Hook::Egress => (self.src, self.ports.source(), self.ports.destination()),
         };
         partner.state = State(value.state.0 ^ State::REPLY.0);
         (self.partner_key(value), partner)
@@ -144,8 +141,8 @@ impl<F: Family> FlowKey<F> {
             Hook::Egress => Self::new(
                 Hook::Egress,
                 protocol,
-                (self.dst, self.dport),
-                (self.src, self.sport),
+                (self.dst, self.ports.destination()),
+                (self.src, self.ports.source()),
             ),
         }
     }

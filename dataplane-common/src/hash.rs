@@ -38,7 +38,7 @@ pub(crate) fn hash<F: Family>(key: &FlowKey<F>) -> u32 {
     }
     finish(mix(
         state,
-        (key.sport.get() as u32) << 16 | key.dport.get() as u32,
+        (key.ports.source().get() as u32) << 16 | key.ports.destination().get() as u32,
     ))
 }
 

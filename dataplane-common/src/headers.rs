@@ -6,7 +6,7 @@ use core::fmt;
 use crate::family::Family;
 use crate::flow::{FlowKey, Hook};
 use crate::packet::{Fault, Packet};
-use crate::wire::{Port, Wire};
+use crate::wire::{Port, Ports, Wire};
 
 /// A transport protocol by its IANA number.
 #[repr(transparent)]
@@ -118,8 +118,7 @@ pub struct Headers<F: Family> {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct TcpHeader {
-    sport: Port,
-    dport: Port,
+    ports: Ports,
     sequence: [u8; 4],
     acknowledgement: [u8; 4],
     data_offset: u8,
@@ -135,8 +134,7 @@ const _: () = assert!(size_of::<TcpHeader>() == 20);
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct UdpHeader {
-    sport: Port,
-    dport: Port,
+    ports: Ports,
     length: [u8; 2],
     checksum: [u8; 2],
 }
@@ -181,7 +179,7 @@ impl<F: Family> Headers<F> {
     #[inline(always)]
     fn tcp<P: Packet>(&mut self, packet: &P) -> Option<usize> {
         let header: TcpHeader = self.transport(packet)?;
-        (self.key.sport, self.key.dport) = (header.sport, header.dport);
+        self.key.ports = header.ports;
         self.segment = Segment {
             flags: header.flags,
             sequence: u32::from_be_bytes(header.sequence),
@@ -193,7 +191,7 @@ impl<F: Family> Headers<F> {
     #[inline(always)]
     fn udp<P: Packet>(&mut self, packet: &P) -> Option<usize> {
         let header: UdpHeader = self.transport(packet)?;
-        (self.key.sport, self.key.dport) = (header.sport, header.dport);
+        self.key.ports = header.ports;
         Some(size_of::<UdpHeader>())
     }
 
@@ -210,7 +208,7 @@ impl<F: Family> Headers<F> {
 
     /// Writes both ports; directly, as [`Headers::transport`] reads.
     #[inline(always)]
-    pub(crate) fn store_ports<P: Packet>(&self, packet: &mut P, ports: [Port; 2]) -> Result<(), Fault> {
+    pub(crate) fn store_ports<P: Packet>(&self, packet: &mut P, ports: Ports) -> Result<(), Fault> {
         let usual = P::L3 + F::HEADER;
         if self.layout.l4 == usual {
             packet.store(usual, ports)

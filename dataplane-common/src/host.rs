@@ -273,7 +273,7 @@ impl<F: Family> Tables<F> for HostTables<F> {
     }
 
     fn has_socket(&self, key: &FlowKey<F>) -> bool {
-        self.sockets.contains(&(key.protocol, key.dport))
+        self.sockets.contains(&(key.protocol, key.ports.destination()))
     }
 
     fn address(&self, addr: &F::Addr) -> Option<AddressFlags> {

@@ -30,7 +30,7 @@ use crate::outcome::Outcome;
 use crate::packet::{Fault, Packet};
 use crate::rewrite::{address_difference, ports_difference};
 use crate::tables::Tables;
-use crate::wire::Port;
+use crate::wire::Ports;
 use crate::work::Work;
 
 /// Bytes of an ICMP header: type, code, checksum, and four more.
@@ -53,8 +53,8 @@ pub(crate) fn error<F: Family, P: Packet, T: Tables<F>>(
     *key = FlowKey::new(
         work.headers.key.hook(),
         Protocol(quoted.protocol),
-        (quoted.dst, quoted.dport),
-        (quoted.src, quoted.sport),
+        (quoted.dst, quoted.ports.destination()),
+        (quoted.src, quoted.ports.source()),
     );
     let Some(entry) = tables.flow(&work.reply_key) else {
         return Outcome::NotOurs;
@@ -92,12 +92,12 @@ fn reads_quoted<F: Family, P: Packet>(packet: &P, work: &mut Work<F>) -> bool {
         return false;
     }
     let is_known = matches!(quoted.protocol(), Protocol::TCP | Protocol::UDP | Protocol::SCTP);
-    if !is_known || quoted.layout.l4 + size_of::<[Port; 2]>() > outer.end {
+    if !is_known || quoted.layout.l4 + size_of::<Ports>() > outer.end {
         return false;
     }
-    match packet.load_far::<[Port; 2]>(quoted.layout.l4) {
-        Some([sport, dport]) => {
-            (quoted.key.sport, quoted.key.dport) = (sport, dport);
+    match packet.load_far::<Ports>(quoted.layout.l4) {
+        Some(ports) => {
+            quoted.key.ports = ports;
             true
         }
         None => false,
@@ -138,14 +138,14 @@ fn write_quoted<F: Family, P: Packet>(packet: &mut P, work: &Work<F>) -> Result<
         Hook::Egress => (Hook::Ingress, &quoted.key.dst),
     };
     let ports = match end {
-        Hook::Egress => (value.port, value.peer_port),
-        Hook::Ingress => (value.peer_port, value.port),
+        Hook::Egress => Ports::new(value.port, value.peer_port),
+        Hook::Ingress => Ports::new(value.peer_port, value.port),
     };
     let address = address_difference::<F>(old, &value.addr);
-    let moved = ports_difference((quoted.key.sport, quoted.key.dport), ports);
+    let moved = ports_difference(quoted.key.ports, ports);
     let mut difference = F::write_quoted(packet, work.headers.layout.l4 + HEADER, end, value.addr, address)?;
-    if ports != (quoted.key.sport, quoted.key.dport) {
-        packet.store_far(l4, [ports.0, ports.1])?;
+    if ports != quoted.key.ports {
+        packet.store_far(l4, ports)?;
         difference = difference.and(moved);
     }
     let at = l4 + checksum_in(quoted.protocol());

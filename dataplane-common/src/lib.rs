@@ -97,7 +97,7 @@ pub use socket::{Call, Socket, connect, send, show};
 pub use state::{State, Tick};
 pub use steer::{egress, ingress};
 pub use tables::{Direction, Insert, InsertError, Tables};
-pub use wire::{Addr4, Addr6, Port, Wire};
+pub use wire::{Addr4, Addr6, Port, Ports, Wire};
 pub use work::Work;
 
 /// The layout version of every pinned map; part of the pin path (`…/v{MAP_ABI}/`).

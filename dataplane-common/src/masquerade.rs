@@ -30,7 +30,7 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
     work.reply_key = work.headers.key.masquerade(&work.value);
     // Counted, and followed when its backend goes, by the first pair.
     work.reply = FlowValue {
-        peer_port: work.reply_key.dport,
+        peer_port: work.reply_key.ports.destination(),
         last_seen: work.value.last_seen,
         state: work.value.state.events(),
         isn: work.value.isn,
@@ -98,7 +98,7 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     }
     work.contested = work.value.port;
     let config = tables.config();
-    let sport = work.headers.key.sport;
+    let sport = work.headers.key.ports.source();
     let offset = sport.get().wrapping_sub(config.ports_first);
     let keeps = offset < config.ports_count || work.headers.protocol() == Protocol::SCTP;
     let preferred = if keeps { Some(sport) } else { None };

@@ -70,7 +70,7 @@ pub(crate) fn new_flow<F: Family, P: Packet, T: Tables<F>>(
     let chosen = match route(tables, work) {
         Route::Frontend => choose(tables, work),
         Route::Beside => {
-            work.contested = work.headers.key.sport;
+            work.contested = work.headers.key.ports.source();
             Ok(())
         }
         Route::Stale => {
@@ -169,7 +169,7 @@ fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
     if is_over(&work.reply_key, &holder, work.value.last_seen) {
         return Route::Stale;
     }
-    (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.dport);
+    (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.ports.destination());
     Route::Beside
 }
 
@@ -177,14 +177,14 @@ fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
 #[inline(never)]
 fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
     let key = &work.headers.key;
-    if work.headers.protocol() == Protocol::SCTP && work.value.port != key.dport {
+    if work.headers.protocol() == Protocol::SCTP && work.value.port != key.ports.destination() {
         return Outcome::SctpPortChange;
     }
     // A hairpin flow from the very port it goes to would be its own reply.
-    let own_reply = work.value.addr == key.src && work.value.port == key.sport;
+    let own_reply = work.value.addr == key.src && work.value.port == key.ports.source();
     let preferred = match own_reply {
         true => None,
-        false => Some(key.sport),
+        false => Some(key.ports.source()),
     };
     let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
         Ok(kept) => kept,

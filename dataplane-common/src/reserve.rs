@@ -110,7 +110,7 @@ fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
     key.hook() == Hook::Ingress
         && (tables.has_socket(key)
             || tables
-                .frontend(&FrontendKey::node_port(key.dport, key.protocol))
+                .frontend(&FrontendKey::node_port(key.ports.destination(), key.protocol))
                 .is_some())
 }
 

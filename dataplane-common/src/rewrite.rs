@@ -9,7 +9,7 @@ use crate::family::Family;
 use crate::flow::{FlowValue, Hook};
 use crate::headers::{Headers, Protocol};
 use crate::packet::{Fault, Field, Packet};
-use crate::wire::Port;
+use crate::wire::Ports;
 
 /// Writes `value` to the packet: the destination at ingress, the source at egress (rule 1).
 #[inline(always)]
@@ -23,9 +23,9 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
         Hook::Ingress => &key.dst,
         Hook::Egress => &key.src,
     };
-    let (sport, dport) = match hook {
-        Hook::Ingress => (value.peer_port, value.port),
-        Hook::Egress => (value.port, value.peer_port),
+    let ports = match hook {
+        Hook::Ingress => Ports::new(value.peer_port, value.port),
+        Hook::Egress => Ports::new(value.port, value.peer_port),
     };
     let sum = address_difference::<F>(old_addr, &value.addr);
     // SCTP's checksum covers no address, and its ports are never others (see sctp.rs).
@@ -38,15 +38,15 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
             ipv6: F::IS_V6,
         };
         packet.adjust_checksum(field, sum)?;
-        if (sport, dport) != (key.sport, key.dport) {
+        if ports != key.ports {
             packet.adjust_checksum(
                 Field {
                     pseudo_header: false,
                     ..field
                 },
-                ports_difference((key.sport, key.dport), (sport, dport)),
+                ports_difference(key.ports, ports),
             )?;
-            headers.store_ports(packet, [sport, dport])?;
+            headers.store_ports(packet, ports)?;
         }
     }
     F::set_address(packet, hook, value.addr, sum, has_checksum)
@@ -54,12 +54,8 @@ pub(crate) fn rewrite<F: Family, P: Packet>(
 
 /// What other ports change in a sum over them.
 #[inline(always)]
-pub(crate) fn ports_difference(old: (Port, Port), new: (Port, Port)) -> Checksum {
-    Checksum::default()
-        .sub16(old.0.bytes())
-        .sub16(old.1.bytes())
-        .add16(new.0.bytes())
-        .add16(new.1.bytes())
+pub(crate) fn ports_difference(old: Ports, new: Ports) -> Checksum {
+    Checksum::default().minus(old.memory()).plus(new.memory())
 }
 
 /// What another address changes in a sum over it.

@@ -17,14 +17,13 @@
 use crate::family::Family;
 use crate::headers::{Headers, Parsed, Segment};
 use crate::packet::Packet;
-use crate::wire::{Port, Wire};
+use crate::wire::{Ports, Wire};
 
 /// The common header and the beginning of the first chunk, which every packet has.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct SctpHeader {
-    sport: Port,
-    dport: Port,
+    ports: Ports,
     tag: [u8; 4],
     checksum: [u8; 4],
     chunk: u8,
@@ -53,7 +52,7 @@ impl<F: Family> Headers<F> {
         if chunk > self.layout.end {
             return Parsed::Malformed;
         }
-        (self.key.sport, self.key.dport) = (header.sport, header.dport);
+        self.key.ports = header.ports;
         if header.chunk == INIT {
             return self.init(packet, chunk);
         }

@@ -34,7 +34,8 @@ pub(crate) fn frontend<F: Family, T: Tables<F>>(
 ) -> Result<FrontendValue, Outcome> {
     let own = flags.has(AddressFlags::NODE);
     if flags.has(AddressFlags::VIP)
-        && let Some(frontend) = tables.frontend(&FrontendKey::new(key.dst, key.dport, key.protocol))
+        && let Some(frontend) =
+            tables.frontend(&FrontendKey::new(key.dst, key.ports.destination(), key.protocol))
     {
         return match frontend.is_cluster_ip() && own {
             true => Err(Outcome::OwnAddress),
@@ -42,7 +43,8 @@ pub(crate) fn frontend<F: Family, T: Tables<F>>(
         };
     }
     if flags.has(AddressFlags::NODE_PORTS)
-        && let Some(frontend) = tables.frontend(&FrontendKey::node_port(key.dport, key.protocol))
+        && let Some(frontend) =
+            tables.frontend(&FrontendKey::node_port(key.ports.destination(), key.protocol))
     {
         return Ok(frontend);
     }

@@ -61,14 +61,15 @@ pub struct Question<F: Family> {
 }
 
 /// How a packet goes on.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
     /// Through the host's stack.
-    Stack,
+    Stack = 0,
     /// Into the pod behind the device.
-    Peer,
+    Peer = 1,
     /// To the neighbour, through the device's egress.
-    Neighbour,
+    Neighbour = 2,
 }
 
 #[repr(transparent)]
@@ -78,13 +79,17 @@ struct LinkAddresses([u16; 6]);
 unsafe impl Wire for LinkAddresses {}
 
 /// A packet at ingress without a flow there: is it a reply of an established flow, which egress would translate?
-/// If it goes to a pod, `work.headers.key` is from now on the key of its egress entry.
+/// The way that it goes is then in `work.way`; if that is into a pod, its egress entry is returned, and
+/// `work.headers.key` is from now on that entry's key.
 #[inline(never)]
-pub(crate) fn reply<F: Family, P: Packet, T: Tables<F>>(packet: &P, tables: &T, work: &mut Work<F>) -> Way {
+pub(crate) fn reply<'a, F: Family, P: Packet, T: Tables<F>>(
+    packet: &P,
+    tables: &'a T,
+    work: &mut Work<F>,
+) -> Option<Entry<'a, F>> {
+    work.way = Way::Stack as u32;
     work.reply_key = work.headers.key.at(Hook::Egress);
-    let Some(entry) = tables.flow(&work.reply_key) else {
-        return Way::Stack;
-    };
+    let entry = tables.flow(&work.reply_key)?;
     let value = entry.get();
     // A masqueraded reply has an entry at ingress. An entry that expects a masquerade is no reply's.
     let established = value.state.has(State::REPLY.with(State::REPLIED));
@@ -92,14 +97,16 @@ pub(crate) fn reply<F: Family, P: Packet, T: Tables<F>>(packet: &P, tables: &T, 
         || value.state.has(State::MASQUERADE)
         || value.is_expired(work.headers.protocol(), tables.now())
     {
-        return Way::Stack;
+        return None;
     }
-    let (dst, dport) = (work.headers.key.dst, work.headers.key.dport);
+    let (dst, dport) = (work.headers.key.dst, work.headers.key.ports.destination());
     let way = way(packet, tables, work, dst, dport);
-    if way == Way::Peer {
-        work.headers.key = work.reply_key;
+    work.way = way as u32;
+    if way != Way::Peer {
+        return None;
     }
-    way
+    work.headers.key = work.reply_key;
+    Some(entry)
 }
 
 /// After a packet was translated at ingress.
@@ -170,7 +177,7 @@ fn way<F: Family, P: Packet, T: Tables<F>>(
     let question = Question {
         src: headers.key.src,
         dst,
-        ports: (headers.key.sport, dport),
+        ports: (headers.key.ports.source(), dport),
         protocol: headers.key.protocol,
         length: length as u16,
     };

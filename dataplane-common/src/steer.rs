@@ -39,10 +39,9 @@ pub fn ingress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -
     let takes_shortcuts = || tables.config().flags & Config::SHORTCUTS != 0;
     let mut found = tables.flow(&work.headers.key);
     if found.is_none() && takes_shortcuts() {
-        match shortcut::reply(packet, tables, work) {
-            Way::Stack => {}
-            Way::Neighbour => return shortcut::take(packet, tables, work),
-            Way::Peer => found = tables.flow(&work.headers.key),
+        found = shortcut::reply(packet, tables, work);
+        if work.way == Way::Neighbour as u32 {
+            return shortcut::take(packet, tables, work);
         }
     }
     let why = match found {

@@ -32,12 +32,20 @@ pub struct Addr6([u32; 4]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Port(u16);
 
+/// A source and a destination port as they lie in a header and in a key: one word, read and written at once. The flow
+/// table's hash reads it right after it was written, and a load waits for two stores that it must put together.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Ports(u32);
+
 // SAFETY: integers, and an array of them.
 unsafe impl Wire for Addr4 {}
 // SAFETY: as above.
 unsafe impl Wire for Addr6 {}
 // SAFETY: as above.
 unsafe impl Wire for Port {}
+// SAFETY: as above.
+unsafe impl Wire for Ports {}
 
 /// Third word of an IPv4-mapped address.
 const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
@@ -147,13 +155,40 @@ impl Port {
     pub const fn memory(self) -> u16 {
         self.0
     }
-
-    /// The port's two bytes.
-    #[inline(always)]
-    pub(crate) const fn bytes(self) -> [u8; 2] {
-        self.0.to_ne_bytes()
-    }
 }
 
-// SAFETY: an array of a type without padding has none.
-unsafe impl Wire for [Port; 2] {}
+impl Ports {
+    /// These two.
+    #[inline(always)]
+    pub const fn new(source: Port, destination: Port) -> Self {
+        let (low, high) = if cfg!(target_endian = "little") {
+            (source, destination)
+        } else {
+            (destination, source)
+        };
+        Self(low.0 as u32 | (high.0 as u32) << 16)
+    }
+
+    /// Where the packet is from.
+    #[inline(always)]
+    pub const fn source(self) -> Port {
+        self.half(cfg!(target_endian = "little"))
+    }
+
+    /// Where it goes.
+    #[inline(always)]
+    pub const fn destination(self) -> Port {
+        self.half(cfg!(target_endian = "big"))
+    }
+
+    #[inline(always)]
+    const fn half(self, low: bool) -> Port {
+        Port(if low { self.0 as u16 } else { (self.0 >> 16) as u16 })
+    }
+
+    /// The memory of both.
+    #[inline(always)]
+    pub(crate) const fn memory(self) -> u32 {
+        self.0
+    }
+}

@@ -35,6 +35,8 @@ pub struct Work<F: Family> {
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,
     pub(crate) fragment: FragmentKey<F>,
+    /// A [`crate::shortcut::Way`]: how a reply goes on.
+    pub(crate) way: u32,
     /// Where the packet goes on without the host's stack.
     pub(crate) hop: NextHop,
 }
@@ -56,6 +58,7 @@ impl<F: Family> Work<F> {
             contested: Port::default(),
             quoted: headers,
             fragment: FragmentKey::of(&headers),
+            way: 0,
             hop: NextHop::default(),
         }
     }
