@@ -37,6 +37,19 @@ pub enum Kind {
     Xdp = 6,
 }
 
+/// How much the packets of a source are like each other.
+///
+/// Its packets come in lists, and where the next packet of a list has the destination and type of service of the one
+/// before it, the kernel spares itself the route lookup (`ip_route_use_hint`). Lists are what network cards bring,
+/// of 8 packets at most; a pod's veth brings none, unless it was told to (GRO).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Likeness {
+    /// Of one flow, and one of eight types of service, by chance: few take the route of the one before.
+    Mixed,
+    /// All the same.
+    Alike,
+}
+
 /// `TC_ACT_UNSPEC`: the packet goes on.
 const NEXT: i32 = -1;
 /// `TC_ACT_SHOT`.
@@ -73,27 +86,36 @@ impl Program {
         Self::load(Kind::SchedClassifier, &code)
     }
 
-    /// An XDP program that writes `frame` over whatever it is given and lets the stack have it.
+    /// An XDP program that writes `frame`, an IPv4 packet whose type of service is 0, over whatever it is given and
+    /// lets the stack have it.
     ///
     /// Frames are used again and again, and come back with what the stack wrote into them: so each is written anew.
-    pub fn source(frame: &[u8]) -> io::Result<Self> {
+    pub fn source(frame: &[u8], likeness: Likeness) -> io::Result<Self> {
         let length = frame.len().next_multiple_of(4);
-        let mut code = vec![
-            // r2 = data, r3 = data_end; r4 = data + length; beyond the end: drop.
-            load_word(2, 1, 0),
-            load_word(3, 1, 4),
-            copy(4, 2),
-            add(4, length as i32),
-            skip_if_greater(4, 3, length as i16 / 4 + 2),
-        ];
+        let mut writes = Vec::new();
         for (number, bytes) in frame.chunks(4).enumerate() {
             let mut word = [0; 4];
             for (to, from) in word.iter_mut().zip(bytes) {
                 *to = *from;
             }
-            code.push(store_word(2, number as i16 * 4, i32::from_le_bytes(word)));
+            writes.push(store_word(2, number as i16 * 4, i32::from_le_bytes(word)));
         }
-        code.extend([returns(PASS), EXIT, returns(1), EXIT]);
+        if likeness == Likeness::Mixed {
+            writes.extend(with_type_of_service(frame)?);
+        }
+        writes.extend([returns(PASS), EXIT]);
+        // r0 = a number by chance; r2 = data, r3 = data_end; r4 = data + length; beyond the end: drop.
+        let mut code = vec![
+            copy(6, 1),
+            RANDOM,
+            load_word(2, 6, 0),
+            load_word(3, 6, 4),
+            copy(4, 2),
+            add(4, length as i32),
+            skip_if_greater(4, 3, writes.len() as i16),
+        ];
+        code.extend(writes);
+        code.extend([returns(1), EXIT]);
         Self::load(Kind::Xdp, &code)
     }
 
@@ -259,6 +281,29 @@ fn descriptor(number: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Writes one of eight types of service, by the number in r0, to the IPv4 packet at r2, and the header checksum that
+/// goes with it (RFC 1624: one's complement, in the packet's own byte order).
+fn with_type_of_service(frame: &[u8]) -> io::Result<[u64; 9]> {
+    const TYPE_OF_SERVICE: i16 = 14 + 1;
+    const CHECKSUM: i16 = 14 + 10;
+    let Some(&[high, low]) = frame.get(CHECKSUM as usize..CHECKSUM as usize + 2) else {
+        return Err(io::Error::other("no IPv4 header in the frame"));
+    };
+    Ok([
+        // Its low two bits are ECN's.
+        and(0, 0x1c),
+        store_byte_of(2, 0, TYPE_OF_SERVICE),
+        // 0xffff is 0, and leaves something to take away from.
+        set(1, i32::from(u16::from_be_bytes([high, low])) + 0xffff),
+        subtract(1, 0),
+        copy(3, 1),
+        shift_right(3, 16),
+        add_register(1, 3),
+        to_big_endian_16(1),
+        store_half_of(2, 1, CHECKSUM),
+    ])
+}
+
 /// One instruction: operation, target and source register, offset, immediate (linux/bpf.h, `struct bpf_insn`).
 const fn instruction(operation: u8, target: u8, source: u8, offset: i16, immediate: i32) -> u64 {
     operation as u64
@@ -270,8 +315,15 @@ const fn instruction(operation: u8, target: u8, source: u8, offset: i16, immedia
 
 const EXIT: u64 = instruction(0x95, 0, 0, 0, 0);
 
+/// `bpf_get_prandom_u32()`.
+const RANDOM: u64 = instruction(0x85, 0, 0, 0, 7);
+
 fn returns(value: i32) -> u64 {
-    instruction(0xb7, 0, 0, 0, value)
+    set(0, value)
+}
+
+fn set(target: u8, value: i32) -> u64 {
+    instruction(0xb7, target, 0, 0, value)
 }
 
 fn load_word(target: u8, source: u8, offset: i16) -> u64 {
@@ -288,6 +340,34 @@ fn copy(target: u8, source: u8) -> u64 {
 
 fn add(target: u8, value: i32) -> u64 {
     instruction(0x07, target, 0, 0, value)
+}
+
+fn add_register(target: u8, source: u8) -> u64 {
+    instruction(0x0f, target, source, 0, 0)
+}
+
+fn subtract(target: u8, source: u8) -> u64 {
+    instruction(0x1f, target, source, 0, 0)
+}
+
+fn and(target: u8, mask: i32) -> u64 {
+    instruction(0x57, target, 0, 0, mask)
+}
+
+fn shift_right(target: u8, bits: i32) -> u64 {
+    instruction(0x77, target, 0, 0, bits)
+}
+
+fn to_big_endian_16(target: u8) -> u64 {
+    instruction(0xdc, target, 0, 0, 16)
+}
+
+fn store_byte_of(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x73, target, source, offset, 0)
+}
+
+fn store_half_of(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x6b, target, source, offset, 0)
 }
 
 fn skip_if_greater(target: u8, than: u8, count: i16) -> u64 {

@@ -21,6 +21,7 @@ use contender::Contender;
 use stage::{Route, Stage};
 
 use crate::plan::{Plan, pin_to_last_cpu, tell};
+use crate::raw::Likeness;
 use crate::series::{Samples, Section, Series};
 
 /// Measures everything on every contender, in turns.
@@ -94,6 +95,8 @@ struct Case {
 enum Kind {
     /// Small UDP packets to the Service.
     Requests,
+    /// The same, each like the one before it.
+    Row,
     /// Small UDP packets back.
     Replies,
     /// Small UDP packets to the Service, from a process.
@@ -118,11 +121,11 @@ struct Reading {
 }
 
 impl Case {
-    /// Replies right after the requests that made their flow.
     fn all(plan: &Plan) -> Vec<Self> {
         let kinds = [
             Kind::Requests,
             Kind::Replies,
+            Kind::Row,
             Kind::Sent,
             Kind::TcpRoundTrips,
             Kind::UdpRoundTrips,
@@ -136,6 +139,7 @@ impl Case {
         // To whom replies to the outside go, only whoever has masqueraded the flow knows.
         all.filter(|case| match case.kind {
             Kind::Requests => !case.route.is_from_node(),
+            Kind::Row => matches!(case.route, Route::SameNode | Route::OutsideToHere),
             Kind::Replies => !case.route.is_from_outside() && !case.route.is_from_node(),
             // What the socket's hooks cost connections that are none of theirs.
             Kind::Probes => case.route.is_from_node(),
@@ -154,7 +158,10 @@ impl Case {
     fn run(self, stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<f64>> {
         let time = plan.turn();
         match self.kind {
-            Kind::Requests => packets::requests(stage, self.route, time).map(|rate| vec![rate]),
+            Kind::Requests => {
+                packets::requests(stage, self.route, Likeness::Mixed, time).map(|rate| vec![rate])
+            }
+            Kind::Row => packets::requests(stage, self.route, Likeness::Alike, time).map(|rate| vec![rate]),
             Kind::Replies => packets::replies(stage, self.route, time).map(|rate| vec![rate]),
             Kind::Sent => packets::sent(stage, self.route, time).map(|rate| vec![rate]),
             Kind::TcpRoundTrips => transactions::tcp(stage, self.route, time),
@@ -180,6 +187,7 @@ impl Case {
         };
         match self.kind {
             Kind::Requests => vec![rate("64-byte packets there", "packets")],
+            Kind::Row => vec![rate("64-byte packets there, all alike", "packets")],
             Kind::Replies => vec![rate("64-byte packets back", "packets")],
             Kind::Sent => vec![rate("64-byte packets of a process", "packets")],
             Kind::TcpRoundTrips => vec![

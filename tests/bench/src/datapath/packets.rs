@@ -13,7 +13,7 @@ use suites::packet::{Packet, udp};
 use super::stage::{Port, Route, Stage};
 use super::transactions::{ask, udp_socket};
 use crate::plan::{CpuTime, pin_to_last_cpu};
-use crate::raw::{Hook, Program};
+use crate::raw::{Hook, Likeness, Program};
 
 /// Packets between two looks at the clock.
 const SLICE: u32 = 16_384;
@@ -25,7 +25,12 @@ const CLIENT_PORT: u16 = 7_000;
 const SETTLING: Duration = Duration::from_millis(50);
 
 /// To the Service.
-pub(super) fn requests(stage: &Stage, route: Route, time: Duration) -> anyhow::Result<f64> {
+pub(super) fn requests(
+    stage: &Stage,
+    route: Route,
+    likeness: Likeness,
+    time: Duration,
+) -> anyhow::Result<f64> {
     let ends = (
         stage.client_at(route, CLIENT_PORT),
         stage.dialled(route, Port::Echo),
@@ -33,7 +38,7 @@ pub(super) fn requests(stage: &Stage, route: Route, time: Duration) -> anyhow::R
     greet(stage, route)?;
     let (node, device) = stage.entrance(route);
     let from = (node, device, stage.client(route));
-    flood(from, ends, stage.server(route).netns(), time)
+    flood(from, ends, stage.server(route).netns(), likeness, time)
         .with_context(|| format!("requests, {route}, of {}", stage.contender))
 }
 
@@ -46,7 +51,7 @@ pub(super) fn replies(stage: &Stage, route: Route, time: Duration) -> anyhow::Re
         stage.client_at(route, CLIENT_PORT),
     );
     let from = (server.node().netns(), server.host_device(), server.netns());
-    flood(from, ends, stage.client(route), time)
+    flood(from, ends, stage.client(route), Likeness::Mixed, time)
         .with_context(|| format!("replies, {route}, of {}", stage.contender))
 }
 
@@ -81,6 +86,7 @@ fn flood(
     (node, device, sender): (&Netns, &str, &Netns),
     (from, to): (SocketAddr, SocketAddr),
     receiver: &Netns,
+    likeness: Likeness,
     time: Duration,
 ) -> anyhow::Result<f64> {
     let packet = Packet {
@@ -93,7 +99,7 @@ fn flood(
         .iter_mut()
         .zip(macs)
         .for_each(|(byte, of_mac)| *byte = of_mac);
-    let source = Program::source(&frame)?;
+    let source = Program::source(&frame, likeness)?;
     let flooded = node.run(|| -> anyhow::Result<_> {
         pin_to_last_cpu()?;
         let index = if_nametoindex(device)?;
