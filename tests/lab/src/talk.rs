@@ -183,6 +183,13 @@ impl Tcp {
             .set_linger(Some(Duration::ZERO))
             .doing(|| "closing with a reset".to_owned())
     }
+
+    /// Ends the conversation at this end alone, as a machine does that loses its power: the server is told nothing.
+    pub fn vanish(self) -> Result<()> {
+        /// `TCP_REPAIR_ON` (linux/tcp.h): a socket under repair is closed without a word.
+        const ON: u32 = 1;
+        setsockopt(self.stream(), sockopt::TcpRepair, &ON).doing(|| "closing without a word".to_owned())
+    }
 }
 
 /// A UDP socket that talks to one server.

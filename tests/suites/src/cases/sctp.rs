@@ -199,7 +199,7 @@ fn masqueraded(n: Names) -> Case {
     let other = n.client(PORT);
     let hello = |from, to| sctp(Chunk::Init, (0, MINE), from, to);
     Case {
-        name: "masqueraded SCTP keeps its client's port, and of two with one port the second is refused",
+        name: "masqueraded SCTP keeps its client's port, and of two with one port the second is refused while the first lives",
         steps: vec![
             Step::World(world(n, &[2])),
             becomes(
@@ -235,6 +235,21 @@ fn masqueraded(n: Names) -> Case {
                 At::UplinkEgress,
                 &sctp(Chunk::Data, (THEIRS, 0), client, pod),
                 Outcome::Translated,
+                node,
+                pod,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &sctp(Chunk::Abort, (MINE, 0), pod, node),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            // At once: a port rests only where there is another.
+            becomes(
+                At::UplinkEgress,
+                &hello(other, pod),
+                Outcome::Masqueraded,
                 node,
                 pod,
             ),

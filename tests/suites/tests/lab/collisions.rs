@@ -3,12 +3,18 @@
 
 use std::net::SocketAddr;
 
+use lab::addresses::{self, node};
+use lab::capture::{Capture, Seen};
+use lab::packet::Packet;
 use lab::{Family, Lab, Pod};
 
-use crate::{clusters, echo_pod, service};
+use crate::frontends::{NODE_PORT, web};
+use crate::{clusters, echo_pod, lead, service};
 
 /// The source port that everything in a test shares.
 const PORT: u16 = 41_000;
+/// One that the kernel gives to no socket, so that a masqueraded client keeps it.
+const UNSHARED_PORT: u16 = 61_234;
 
 /// Until the server has closed, too, the connection lives, and a direct one beside it goes by another port.
 fn close_both_ways(mut stream: &std::net::TcpStream) {
@@ -109,6 +115,36 @@ fn one_source_port_talks_to_two_vips_of_one_pod_at_once() {
             }
         }
     });
+}
+
+/// The node has forgotten that connection; the pod answers a SYN there with a challenge (RFC 5961).
+#[test]
+#[ignore = "needs root"]
+fn a_masqueraded_connection_goes_by_another_port_where_the_pod_has_one_with_its_own() {
+    for lab in clusters() {
+        let server = echo_pod(&lab, 2, "server");
+        let service = lab.service(web().node_port(NODE_PORT)).unwrap();
+        lead(&lab, &service, &[server.ready()]);
+        for family in Family::ALL {
+            let (node, outside) = (node(1).get(family), addresses::outside().get(family));
+            let from_node = lab.node(1).netns().talk_from(UNSHARED_PORT);
+            let mut old = from_node.tcp(server.at(family, 8080)).unwrap();
+            assert_eq!(old.ask("old").unwrap().client, (node, UNSHARED_PORT).into());
+            old.vanish().unwrap();
+
+            let capture = Capture::start([server.netns()]).unwrap();
+            let from_outside = lab.outside().talk_from(UNSHARED_PORT);
+            let new = from_outside.ask_tcp((node, NODE_PORT).into(), "new").unwrap();
+            let seen: Vec<_> = capture.stop().unwrap().iter().filter_map(Seen::packet).collect();
+
+            assert_eq!(new.client.ip(), node);
+            assert_ne!(new.client.port(), UNSHARED_PORT);
+            let challenged = |packet: &Packet| packet.source == (node, UNSHARED_PORT).into();
+            assert!(seen.iter().any(challenged), "{family}: {seen:?}");
+            let leaked = seen.iter().find(|packet| packet.source.ip() == outside);
+            assert_eq!(leaked, None, "{family}");
+        }
+    }
 }
 
 #[test]
