@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -44,12 +44,22 @@ impl Plan {
 /// Keeps the calling thread, and what it starts, on the machine's last CPU: the first one has interrupts and the
 /// rest of the bench.
 pub fn pin_to_last_cpu() -> anyhow::Result<()> {
-    pin(std::thread::available_parallelism().map_or(1, usize::from) - 1)
+    pin(last_cpu()?)
 }
 
 /// Lets the calling thread run on every CPU but the last, unless there is only one.
 pub fn pin_beside_last_cpu() -> anyhow::Result<()> {
     pin(0)
+}
+
+/// The last that the process may run on. Asked of its first thread, which nobody pins: of the caller, who may be pinned
+/// already, it would be the one that it has.
+fn last_cpu() -> anyhow::Result<usize> {
+    let allowed = sched_getaffinity(Pid::this()).context("read the CPUs of this process")?;
+    (0..CpuSet::count())
+        .rev()
+        .find(|cpu| allowed.is_set(*cpu).unwrap_or_default())
+        .context("this process may run on no CPU")
 }
 
 fn pin(cpu: usize) -> anyhow::Result<()> {
