@@ -86,14 +86,15 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         refresh(tables, work, entry, now);
     }
     let mut outcome = Outcome::Translated;
-    // Read anew: a SYN may have made it so.
-    if masquerade::is_pending(&entry.get()) {
+    // Read anew, and once: a SYN may have made it pending, of this packet or on another CPU.
+    let mut value = entry.get();
+    if masquerade::is_pending(&value) {
         if let Err(failure) = masquerade::resolve(tables, work, entry) {
             return Ok(failure);
         }
+        value = work.value;
         outcome = Outcome::Masqueraded;
     }
-    let value = entry.get();
     let direction = if is_reply {
         Direction::Reply
     } else {
@@ -193,6 +194,7 @@ fn syn<F: Family, T: Tables<F>>(
             masquerade::expect_again(tables, work, entry);
             return Event::Ours;
         }
+        // Of use where that is why.
         work.contested = value.peer_port;
         release(tables, key, entry);
         return Event::Over(why);
@@ -202,6 +204,9 @@ fn syn<F: Family, T: Tables<F>>(
         work.value.state = value.state.afresh();
         work.value.isn = segment.sequence;
         entry.replace(&work.value);
+        if masquerade::is_pending(&work.value) {
+            return Event::Ours;
+        }
         work.set_reply();
         // Should the table not take it, the answer is taken for another connection's, and the next
         // SYN goes by another port.
@@ -256,10 +261,7 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
     }
     let state = work.value.state;
     if state.has(State::MASQUERADE) && !state.has(State::REPLY) {
-        work.reply_key = work.headers.key.masquerade(&work.value);
         // If it is there, this packet will meet it at egress, mark it and mend its partner.
-        if tables.flow(&work.reply_key).is_none() {
-            let _ = masquerade::expect(tables, work);
-        }
+        let _ = masquerade::expect(tables, work);
     }
 }

@@ -154,7 +154,7 @@ impl<F: Family> FlowKey<F> {
 pub struct FlowValue<F: Family> {
     /// The new destination (at ingress) or source (at egress).
     pub addr: F::Addr,
-    /// The port that goes with it.
+    /// The port that goes with it. Of a masquerade that is pending, the one that it must not be; 0 for none.
     pub port: Port,
     /// The port to write on the other side: the client's, as the other end knows it. It differs
     /// from the packet's own only where two flows would otherwise have had one tuple.

@@ -5,7 +5,8 @@
 //! another node) and where it would not leave the pod (a pod that reaches itself: "hairpin").
 //! Which address that is depends on the device the packet leaves by, and so is known only after
 //! routing. At ingress, therefore, a *pending* entry is put for the client's packet as it will look
-//! at egress, and the first packet to meet it there claims an address and a port.
+//! at egress, and the first packet to meet it there claims an address and a port. Where that port proves to be another
+//! connection's, the entry is pending once more, and the client's next SYN claims another.
 //!
 //! ```text
 //! ingress  client -> VIP       dst := backend       pair 1, made together at the first packet
@@ -18,13 +19,14 @@ use crate::family::Family;
 use crate::flow::{Entry, FlowValue};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
-use crate::reserve::{claim, forget, is_over};
+use crate::reserve::{claim, forget};
 use crate::state::State;
 use crate::tables::{Insert, InsertError, Tables};
 use crate::wire::Port;
 use crate::work::Work;
 
-/// Puts the pending entry for the packet's flow, unless it has one that lives.
+/// Puts the pending entry for the packet's flow, unless it has one. One that has expired would let the packet leave
+/// as it is. (So would one of a closed connection, but for a SYN: see [`expect_again`].)
 #[inline(never)]
 pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     work.reply_key = work.headers.key.masquerade(&work.value);
@@ -37,7 +39,10 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
         ..FlowValue::default()
     };
     if let Some(entry) = tables.flow(&work.reply_key) {
-        if !is_over(&work.reply_key, &entry.get(), work.value.last_seen) {
+        if !entry
+            .get()
+            .is_expired(work.headers.protocol(), work.value.last_seen)
+        {
             return Ok(());
         }
         forget(tables, &work.reply_key);
@@ -49,7 +54,8 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
 }
 
 /// Has an entry at egress wait for its address again, because its connection is over or its port another's: the
-/// client's SYN is on its way out, and must not leave as it is.
+/// client's SYN is on its way out, and must not leave as it is. A port that proved another's is kept in the entry
+/// until then, so that it is not taken again.
 #[inline(never)]
 pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>) {
     work.value = entry.get();
@@ -57,11 +63,9 @@ pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<
     let contested = work.value.state.has(State::CONTESTED);
     work.value = FlowValue {
         addr: F::Addr::default(),
-        // Not this one.
-        port: if contested {
-            work.value.port
-        } else {
-            Port::default()
+        port: match contested {
+            true => work.value.port,
+            false => Port::default(),
         },
         state: work.value.state.afresh(),
         isn: work.headers.segment.sequence,
@@ -89,6 +93,12 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     entry: Entry<'_, F>,
 ) -> Result<(), Outcome> {
     work.value = entry.get();
+    work.contested = work.value.port;
+    if work.contested != Port::default() {
+        // Should there be no other, the next SYN has it again.
+        work.value.port = Port::default();
+        entry.replace(&work.value);
+    }
     work.value.addr = tables
         .device()
         .map(|device| F::of_device(&device))
@@ -96,7 +106,6 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     if is_pending(&work.value) {
         return Err(Outcome::NoMasqueradeAddress);
     }
-    work.contested = work.value.port;
     let config = tables.config();
     let sport = work.headers.key.ports.source();
     let offset = sport.get().wrapping_sub(config.ports_first);

@@ -35,8 +35,8 @@ enum Claim {
 /// Puts the entry that turns the replies of the packet's flow back, under a tuple no
 /// other live flow has. The insertion is the reservation: two CPUs cannot both win.
 ///
-/// `preferred` is tried first, then ports of the node's range, but never `work.contested`; `assign` writes the port
-/// tried into the value. Whether the preferred port was had is returned.
+/// `preferred` is tried first, then ports of the node's range; where `work.contested` is a port, only those, and not that
+/// one. `assign` writes the port tried into the value. Whether the preferred port was had is returned.
 #[inline(always)]
 pub(crate) fn claim<F: Family, T: Tables<F>>(
     tables: &T,
@@ -45,7 +45,7 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     assign: impl Fn(&mut FlowValue<F>, Port),
 ) -> Result<bool, Outcome> {
     if let Some(port) = preferred
-        && port != work.contested
+        && work.contested == Port::default()
     {
         assign(&mut work.value, port);
         // On the client's own tuple, the client knows best; and SCTP can have no other port.
@@ -78,8 +78,8 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     Err(Outcome::PortsExhausted)
 }
 
-/// The port of the node's range that this flow tries as its `attempt`-th. Others once one proved contested: two that
-/// are would else take turns.
+/// The port of the node's range that this flow tries as its `attempt`-th. Which they are
+/// depends on the one that proved contested: else two such would be tried in turns for ever.
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();

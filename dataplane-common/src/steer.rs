@@ -107,7 +107,7 @@ pub fn egress<F: Family, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) ->
     let outcome = match tables.flow(&work.headers.key) {
         None if work.headers.continues() => Outcome::NotOurs,
         None => leaving(tables, work),
-        // A flow that is over claims nothing: the packet is somebody else's.
+        // A flow that is over claims nothing: the packet is somebody else's. (But for a SYN that meets a masquerade.)
         Some(entry) => established(packet, tables, work, entry).unwrap_or(Outcome::NotOurs),
     };
     if work.headers.part == Part::First {

@@ -33,7 +33,7 @@ pub struct Addr6([u32; 4]);
 pub struct Port(u16);
 
 /// A source and a destination port as they lie in a header and in a key: one word, read and written at once. The flow
-/// table's hash reads it right after it was written, and a load waits for two stores that it must put together.
+/// table's hash reads it right after; were it written in two halves, that would have to wait for both.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Ports(u32);

@@ -30,7 +30,7 @@ pub struct Work<F: Family> {
     pub(crate) reply: FlowValue<F>,
     /// A [`crate::established::Why`]: why the packet starts a flow.
     pub(crate) why: u32,
-    /// A port that another connection has, whatever the flow table says; 0 for none.
+    /// A port that another connection has, as packets have shown, whatever the flow table says; 0 for none.
     pub(crate) contested: Port,
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,

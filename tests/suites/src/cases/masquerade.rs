@@ -18,8 +18,11 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         given_back(n),
         rested(n),
         contested(n),
+        contested_alone(n),
         half_gone(n),
-        half_closed(n),
+        half_closed(n, 0),
+        half_closed(n, 65),
+        long_on_the_way(n),
         of_a_socket(n, Protocol::Udp),
         of_a_socket(n, Protocol::Tcp),
         lost(n),
@@ -185,6 +188,52 @@ fn contested(n: Names) -> Case {
     }
 }
 
+/// The same where there is no other port.
+fn contested_alone(n: Names) -> Case {
+    let (client, pod, node) = (n.outside(61_000), n.pod(2, 8080), n.node(61_000));
+    let talk = talk(n, client);
+    Case {
+        name: "a SYN for which there is only a port that proved another connection's is refused, the next one is not",
+        steps: vec![
+            Step::World(world(n).ports(61_000, 1)),
+            talk.opens(syn),
+            talk.leaves_as(node, syn, Outcome::Masqueraded),
+            passes(
+                At::UplinkIngress,
+                &numbered("A", 77, 5_001)(pod, node),
+                Outcome::Contested,
+            ),
+            talk.asks(syn, Outcome::Translated),
+            dropped(At::UplinkEgress, &syn(client, pod), Outcome::PortsExhausted),
+            talk.asks(syn, Outcome::Translated),
+            talk.leaves_as(node, syn, Outcome::Masqueraded),
+            talk.comes_back_to(node, syn_ack),
+            talk.is_answered(syn_ack),
+            Step::Flows(4),
+        ],
+    }
+}
+
+/// The stack keeps the client's SYNs back, for a neighbour that does not answer, say, and then lets one go.
+fn long_on_the_way(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let talk = talk(n, client);
+    let again = || [Step::Age(40), talk.asks(syn, Outcome::Translated)];
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1)), talk.opens(syn)];
+    steps.extend(again());
+    steps.extend(again());
+    steps.extend([
+        talk.leaves_as(node, syn, Outcome::Masqueraded),
+        Step::Flows(4),
+        talk.comes_back_to(node, syn_ack),
+        talk.is_answered(syn_ack),
+    ]);
+    Case {
+        name: "a client's SYN that leaves the node a minute after its first is masqueraded",
+        steps,
+    }
+}
+
 /// A flow's first pair is gone, its second is there and over.
 fn half_gone(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
@@ -208,7 +257,7 @@ fn half_gone(n: Names) -> Case {
 }
 
 /// The pod's FIN was lost between the hooks, so that the second pair is closed and the first is not.
-fn half_closed(n: Names) -> Case {
+fn half_closed(n: Names, seconds: u64) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
     let talk = talk(n, client);
     let reopens = numbered("S", 50_000, 0);
@@ -222,13 +271,19 @@ fn half_closed(n: Names) -> Case {
         talk.asks(flagged("FA"), Outcome::Translated),
         talk.leaves_as(node, flagged("FA"), Outcome::Translated),
         talk.comes_back_to(node, flagged("FA")),
+        Step::Age(seconds),
         talk.asks(&reopens, Outcome::Translated),
         talk.leaves_as(node, &reopens, Outcome::Masqueraded),
         talk.comes_back_to(node, &accepts),
         talk.is_answered(&accepts),
     ]);
     Case {
-        name: "a SYN on a masquerade that is closed, where its Service's flow is not, is masqueraded anew",
+        name: match seconds {
+            0 => "a SYN on a masquerade that is closed, where its Service's flow is not, is masqueraded anew",
+            _ => {
+                "a SYN on a masquerade that has expired, where its Service's flow has not, is masqueraded anew"
+            }
+        },
         steps,
     }
 }

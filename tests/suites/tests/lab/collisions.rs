@@ -139,8 +139,8 @@ fn a_masqueraded_connection_goes_by_another_port_where_the_pod_has_one_with_its_
 
             assert_eq!(new.client.ip(), node);
             assert_ne!(new.client.port(), UNSHARED_PORT);
-            let challenged = |packet: &Packet| packet.source == (node, UNSHARED_PORT).into();
-            assert!(seen.iter().any(challenged), "{family}: {seen:?}");
+            let as_before = |packet: &Packet| packet.source == (node, UNSHARED_PORT).into();
+            assert!(seen.iter().any(as_before), "{family}: {seen:?}");
             let leaked = seen.iter().find(|packet| packet.source.ip() == outside);
             assert_eq!(leaked, None, "{family}");
         }
