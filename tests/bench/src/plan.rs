@@ -41,31 +41,38 @@ impl Plan {
     }
 }
 
-/// Keeps the calling thread, and what it starts, on the machine's last CPU: the first one has interrupts and the
+/// Keeps the calling thread, and what it starts, on the last of the bench's CPUs: the first one has interrupts and the
 /// rest of the bench.
 pub fn pin_to_last_cpu() -> anyhow::Result<()> {
-    pin(last_cpu()?)
+    move_to_last_cpu(Pid::from_raw(0))
 }
 
-/// Lets the calling thread run on every CPU but the last, unless there is only one.
-pub fn pin_beside_last_cpu() -> anyhow::Result<()> {
-    pin(0)
+/// Keeps a process there.
+pub fn move_to_last_cpu(process: Pid) -> anyhow::Result<()> {
+    let (_, last) = cpus()?;
+    pin(process, last)
 }
 
-/// The last that the process may run on. Asked of its first thread, which nobody pins: of the caller, who may be pinned
-/// already, it would be the one that it has.
-fn last_cpu() -> anyhow::Result<usize> {
+/// Keeps the calling thread, and what it starts, on the first of the bench's CPUs.
+pub fn pin_to_first_cpu() -> anyhow::Result<()> {
+    let (first, _) = cpus()?;
+    pin(Pid::from_raw(0), first)
+}
+
+/// The first and the last CPU that the bench may run on. Asked of its first thread, which nobody pins: of the calling
+/// one, which may be pinned already, both would be the one that it has.
+fn cpus() -> anyhow::Result<(usize, usize)> {
     let allowed = sched_getaffinity(Pid::this()).context("read the CPUs of this process")?;
-    (0..CpuSet::count())
-        .rev()
-        .find(|cpu| allowed.is_set(*cpu).unwrap_or_default())
-        .context("this process may run on no CPU")
+    let is_allowed = |cpu: &usize| allowed.is_set(*cpu).unwrap_or_default();
+    let mut all = (0..CpuSet::count()).filter(is_allowed);
+    let first = all.next().context("this process may run on no CPU")?;
+    Ok((first, all.next_back().unwrap_or(first)))
 }
 
-fn pin(cpu: usize) -> anyhow::Result<()> {
+fn pin(process: Pid, cpu: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)
-        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
+        .and_then(|()| sched_setaffinity(process, &set))
         .with_context(|| format!("keep to CPU {cpu}"))
 }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use lab::agent::{Agent, AgentOptions};
 use lab::{Lab, wait};
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use crate::plan::move_to_last_cpu;
 
 /// For the largest list on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ impl Running {
         };
         let started = Instant::now();
         let agent = lab.node(1).start_agent(&options)?;
-        move_to_last_cpu(agent.pid())?;
+        move_to_last_cpu(Pid::from_raw(agent.pid().cast_signed()))?;
         Ok(Self { agent, started })
     }
 
@@ -73,14 +73,6 @@ impl Running {
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
         Ok(self.agent.terminate()?)
     }
-}
-
-fn move_to_last_cpu(pid: u32) -> anyhow::Result<()> {
-    let mut set = CpuSet::new();
-    set.set(std::thread::available_parallelism().map_or(1, usize::from).max(2) - 1)?;
-    // On a machine of one CPU there is nowhere to move to.
-    let _ = sched_setaffinity(Pid::from_raw(pid.cast_signed()), &set);
-    Ok(())
 }
 
 /// Resident memory of a process now, and the most it ever was, in MB.

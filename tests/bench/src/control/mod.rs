@@ -16,7 +16,7 @@ mod memory;
 use lab::binaries::Binaries;
 use lab::{Lab, Wiring};
 
-use crate::plan::{Plan, pin_beside_last_cpu, tell};
+use crate::plan::{Plan, pin_to_first_cpu, tell};
 use crate::series::{Samples, Section, Series};
 use agent::Running;
 use cluster::{Cluster, Shape};
@@ -30,7 +30,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Series>> {
 }
 
 fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
-    pin_beside_last_cpu()?;
+    pin_to_first_cpu()?;
     let mut found = Found::default();
     for shape in if plan.quick {
         &Shape::QUICK[..]
