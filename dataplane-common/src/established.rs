@@ -86,14 +86,17 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         refresh(tables, work, entry, now);
     }
     let mut outcome = Outcome::Translated;
-    // Read anew, and once: a SYN may have made it pending, of this packet or on another CPU.
-    let mut value = entry.get();
-    if masquerade::is_pending(&value) {
+    // Read anew: a SYN may have made it so.
+    if masquerade::is_pending(&entry.get()) {
         if let Err(failure) = masquerade::resolve(tables, work, entry) {
             return Ok(failure);
         }
-        value = work.value;
         outcome = Outcome::Masqueraded;
+    }
+    let value = entry.get();
+    if masquerade::is_pending(&value) {
+        // A SYN on another CPU made it so in between. The client sends this one again.
+        return Ok(Outcome::RewriteFailed);
     }
     let direction = if is_reply {
         Direction::Reply

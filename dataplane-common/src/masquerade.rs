@@ -19,7 +19,7 @@ use crate::family::Family;
 use crate::flow::{Entry, FlowValue};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
-use crate::reserve::{claim, forget};
+use crate::reserve::claim;
 use crate::state::State;
 use crate::tables::{Insert, InsertError, Tables};
 use crate::wire::Port;
@@ -27,8 +27,29 @@ use crate::work::Work;
 
 /// Puts the pending entry for the packet's flow, unless it has one. One that has expired would let the packet leave
 /// as it is. (So would one of a closed connection, but for a SYN: see [`expect_again`].)
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
+    // Two calls one after the other, so that the one's stack is free again for the other (512 bytes along any chain).
+    forget_expired(tables, work);
+    put_pending(tables, work)
+}
+
+#[inline(never)]
+fn forget_expired<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) {
+    work.reply_key = work.headers.key.masquerade(&work.value);
+    let Some(entry) = tables.flow(&work.reply_key) else {
+        return;
+    };
+    let old = entry.get();
+    if old.is_expired(work.headers.protocol(), work.value.last_seen) {
+        tables.remove_flow(&work.reply_key);
+        work.reply_key = work.reply_key.partner_key(&old);
+        tables.remove_flow(&work.reply_key);
+    }
+}
+
+#[inline(never)]
+fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     work.reply_key = work.headers.key.masquerade(&work.value);
     // Counted, and followed when its backend goes, by the first pair.
     work.reply = FlowValue {
@@ -38,15 +59,6 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
         isn: work.value.isn,
         ..FlowValue::default()
     };
-    if let Some(entry) = tables.flow(&work.reply_key) {
-        if !entry
-            .get()
-            .is_expired(work.headers.protocol(), work.value.last_seen)
-        {
-            return Ok(());
-        }
-        forget(tables, &work.reply_key);
-    }
     match tables.insert_flow(&work.reply_key, &work.reply, Insert::New) {
         Err(InsertError::Exists) => Ok(()),
         other => other,
