@@ -9,7 +9,7 @@ use aya::util::KernelVersion;
 
 use super::output::{line, table};
 use super::{CgroupArgs, RootArgs};
-use crate::kernel::{chooses_errors, is_bpf};
+use crate::kernel::{chooses_errors, is_bpf, packets_may_preempt};
 use crate::sockets::{CgroupRoot, Diag};
 
 #[derive(Debug, clap::Args)]
@@ -79,8 +79,15 @@ fn release() -> String {
 
 fn kernel() -> Finding {
     match version() {
-        Some(version) if version >= KernelVersion::new(5, 15, 0) => Finding::Good(release()),
-        Some(_) => Finding::Bad(format!("{}: Shunt needs 5.15 or later", release())),
+        Some(version) if version < KernelVersion::new(5, 15, 0) => {
+            Finding::Bad(format!("{}: Shunt needs 5.15 or later", release()))
+        }
+        Some(_) if packets_may_preempt() => Finding::Note(format!(
+            "{}, PREEMPT_RT: packets may preempt and garble each other, unless it was built with \
+             CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y",
+            release()
+        )),
+        Some(_) => Finding::Good(release()),
         None => Finding::Bad("unknown: is this Linux?".to_owned()),
     }
 }

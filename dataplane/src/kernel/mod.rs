@@ -10,6 +10,7 @@ pub mod convert;
 mod counters;
 mod family;
 mod pins;
+mod preemption;
 mod programs;
 mod sockets;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use collector::KernelCollector;
 pub use counters::{Counters, OutcomeCount, Traffic};
 pub use family::HostFamily;
 pub use pins::{Pins, PinsError, is_bpf};
+pub use preemption::packets_may_preempt;
 pub use programs::{AttachError, Attachment, LoadError, Programs, Sizes, attached, detach};
 pub use sockets::{SocketsError, chooses_errors, detach_sockets, sockets_cgroup};
 pub use store::KernelMaps;

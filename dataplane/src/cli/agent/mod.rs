@@ -27,7 +27,9 @@ use crate::devices::{DeviceMetrics, Follower, Rule, Rules, SendRedirects};
 use crate::health;
 use crate::index::Settings;
 use crate::index::door::Door;
-use crate::kernel::{KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables};
+use crate::kernel::{
+    KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables, packets_may_preempt,
+};
 use crate::metrics::Metrics;
 use crate::sockets::{OrphanMetrics, Orphans};
 use crate::watch::kube::{Pace, connect};
@@ -101,6 +103,13 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let door = args.policy.door(node_name.to_lowercase());
     let pins = Pins::new(&args.root.bpf_root);
     tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
+
+    if packets_may_preempt() {
+        tracing::warn!(
+            "this PREEMPT_RT kernel may let packets preempt and garble each other: use one built with \
+             CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y"
+        );
+    }
 
     // What is wrong with the arguments is said before anything is touched.
     let settings = args.policy.settings()?;
