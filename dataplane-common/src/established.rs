@@ -3,7 +3,8 @@
 //!
 //! Per packet: the lookup that found the entry, a clock that is read without a trap, and for UDP
 //! one array slot. At most once a tick: the entry and its partner are marked as used, and a partner
-//! that was evicted is put back. Per TCP event (SYN, FIN, RST): the partner learns of it.
+//! that was evicted is put back, or if another flow has its place, the flow is over. Per TCP event
+//! (SYN, FIN, RST): the partner learns of it.
 
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue, Hook};
@@ -82,8 +83,9 @@ pub(crate) fn established<F: Family, P: Packet, T: Tables<F>>(
         release(tables, key, entry);
         return Err(Why::BackendGone);
     }
-    if value.last_seen != now {
-        refresh(tables, work, entry, now);
+    if value.last_seen != now && !refresh(tables, work, entry, now) {
+        release(tables, &work.headers.key, entry);
+        return Err(Why::First);
     }
     let mut outcome = Outcome::Translated;
     // Read anew: a SYN may have made it so.
@@ -184,6 +186,8 @@ fn syn<F: Family, T: Tables<F>>(
         Some(Why::Contested)
     } else if !backend_serves(tables, value) {
         Some(Why::BackendGone)
+    } else if segment.sequence != value.isn && lost_replies(tables, key, value) {
+        Some(Why::Contested)
     } else if value.state.has(State::REPLIED)
         && segment.sequence != value.isn
         && backend_drains(tables, value)
@@ -218,6 +222,14 @@ fn syn<F: Family, T: Tables<F>>(
     Event::Ours
 }
 
+/// Whether another flow has the place of this one's partner, which was evicted.
+#[inline(never)]
+fn lost_replies<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, value: &FlowValue<F>) -> bool {
+    tables
+        .flow(&key.partner_key(value))
+        .is_some_and(|other| !key.has_partner(other))
+}
+
 /// Whether the flow's backend is still its Service's. Flows without one have nothing to lose.
 #[inline(always)]
 fn backend_serves<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> bool {
@@ -240,26 +252,29 @@ fn backend_drains<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> 
 #[inline(never)]
 fn learn<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>, seen: State) {
     entry.learn(seen);
-    if let Some(partner) = tables.flow(&key.partner_key(&entry.get())) {
+    if let Some(partner) = tables.flow(&key.partner_key(&entry.get()))
+        && key.has_partner(partner)
+    {
         partner.learn(seen);
     }
 }
 
-/// Marks all entries of a flow as used, and puts back those that were evicted.
+/// Marks all entries of a flow as used, and puts back those that were evicted. `false` where another flow has had the
+/// place of one since: it keeps it, and gets the replies to this flow.
 #[inline(never)]
-fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>, now: Tick) {
+fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>, now: Tick) -> bool {
     entry.touch(now);
     work.value = entry.get();
     if masquerade::is_pending(&work.value) {
-        return;
+        return true;
     }
     work.set_reply();
     match tables.flow(&work.reply_key) {
-        Some(partner) => {
+        Some(partner) if partner.get().writes_as(&work.reply) => {
             partner.touch(now);
             partner.learn(work.value.state.events());
         }
-        // Should the tuple have been taken meanwhile, the flow that took it keeps it.
+        Some(_) => return false,
         None => drop(tables.insert_flow(&work.reply_key, &work.reply, Insert::New)),
     }
     let state = work.value.state;
@@ -267,4 +282,5 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
         // If it is there, this packet will meet it at egress, mark it and mend its partner.
         let _ = masquerade::expect(tables, work);
     }
+    true
 }

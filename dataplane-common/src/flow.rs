@@ -108,12 +108,26 @@ impl<F: Family> FlowKey<F> {
     #[inline(always)]
     pub fn partner(&self, value: &FlowValue<F>) -> (Self, FlowValue<F>) {
         let mut partner = *value;
-        (partner.addr, partner.port, partner.peer_port) = match self.hook() {
-            Hook::Ingress => (self.dst, self.ports.destination(), self.ports.source()),
-            Hook::Egress => (self.src, self.ports.source(), self.ports.destination()),
-        };
+        (partner.addr, partner.port, partner.peer_port) = self.turned_back();
         partner.state = State(value.state.0 ^ State::REPLY.0);
         (self.partner_key(value), partner)
+    }
+
+    /// The address and port that the other entry of the pair writes, and the port that it keeps.
+    #[inline(always)]
+    fn turned_back(&self) -> (F::Addr, Port, Port) {
+        match self.hook() {
+            Hook::Ingress => (self.dst, self.ports.destination(), self.ports.source()),
+            Hook::Egress => (self.src, self.ports.source(), self.ports.destination()),
+        }
+    }
+
+    /// Whether an entry with the partner's key is the partner: another flow may have taken the place of one that was
+    /// evicted.
+    #[inline(always)]
+    pub(crate) fn has_partner(&self, entry: Entry<'_, F>) -> bool {
+        let value = entry.get();
+        (value.addr, value.port, value.peer_port) == self.turned_back()
     }
 
     /// The key of the other entry of the pair.

@@ -19,7 +19,7 @@ use crate::family::Family;
 use crate::flow::{Entry, FlowValue};
 use crate::headers::Protocol;
 use crate::outcome::Outcome;
-use crate::reserve::claim;
+use crate::reserve::{claim, remove_partner};
 use crate::state::State;
 use crate::tables::{Insert, InsertError, Tables};
 use crate::wire::Port;
@@ -42,8 +42,7 @@ fn forget_expired<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) {
     };
     let old = entry.get();
     if old.is_expired(work.headers.protocol(), work.value.last_seen) {
-        tables.remove_flow(&work.reply_key);
-        work.reply_key = work.reply_key.partner_key(&old);
+        remove_partner(tables, &work.reply_key, &old);
         tables.remove_flow(&work.reply_key);
     }
 }
@@ -71,7 +70,7 @@ fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Resul
 #[inline(never)]
 pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>) {
     work.value = entry.get();
-    tables.remove_flow(&work.headers.key.partner_key(&work.value));
+    remove_partner(tables, &work.headers.key, &work.value);
     let contested = work.value.state.has(State::CONTESTED);
     work.value = FlowValue {
         addr: F::Addr::default(),

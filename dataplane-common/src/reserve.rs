@@ -176,6 +176,15 @@ fn release_masquerade<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, ent
 
 #[inline(never)]
 fn release_pair<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
-    tables.remove_flow(&key.partner_key(&entry.get()));
+    remove_partner(tables, key, &entry.get());
     tables.remove_flow(key);
+}
+
+/// Takes away the other entry of a pair.
+#[inline(always)]
+pub(crate) fn remove_partner<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, value: &FlowValue<F>) {
+    let partner = key.partner_key(value);
+    if tables.flow(&partner).is_some_and(|entry| key.has_partner(entry)) {
+        tables.remove_flow(&partner);
+    }
 }

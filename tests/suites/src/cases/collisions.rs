@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two flows that would have one tuple towards a backend.
 
-use dataplane::model::Protocol;
-use dataplane_common::Outcome;
+use std::net::SocketAddr;
 
-use super::talk::{Talk, flagged, numbered, syn};
+use dataplane::model::Protocol;
+use dataplane_common::{Hook, Outcome};
+
+use super::talk::{Talk, ack, flagged, numbered, rst, syn, syn_ack};
 use super::{Case, Out, Step, meet, passes};
 use crate::packet::{Packet, tcp, udp};
 use crate::world::{At, Names, World};
@@ -12,6 +14,9 @@ use crate::world::{At, Names, World};
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
         two_vips(n),
+        evicted_udp(n),
+        evicted_tcp(n),
+        evicted_syn(n),
         direct_after(n),
         direct_beside(n),
         direct_before(n),
@@ -20,7 +25,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 }
 
 /// The packet with its client moved to any port of the node's range.
-fn moved(packet: &Packet, n: Names, to: std::net::SocketAddr) -> Out {
+fn moved(packet: &Packet, n: Names, to: SocketAddr) -> Out {
     let ports = 61_000..65_000;
     Out::OneOf(
         ports
@@ -52,6 +57,100 @@ fn two_vips(n: Names) -> Case {
             Step::Flows(4),
             talk.is_answered(numbered("SA", 1, 1_001)),
         ],
+    }
+}
+
+/// The table lost what turns the first flow's replies back, and a second flow took the tuple.
+fn evicted(
+    n: Names,
+    protocol: Protocol,
+    packet: fn(SocketAddr, SocketAddr) -> Packet,
+) -> (Talk, Talk, Vec<Step>) {
+    let (client, pod) = (n.client(40_000), n.pod(1, 80));
+    let (first, second) = (
+        Talk::of_pod(client, n.vip(1, 80), pod),
+        Talk::of_pod(client, n.vip(2, 80), pod),
+    );
+    let mut world = World::default();
+    for vip in 1..=3 {
+        world = world.service(n.vip(vip, 80), protocol, &[pod]);
+    }
+    let steps = vec![
+        Step::World(world),
+        first.opens(packet),
+        Step::Lose(Hook::Egress, protocol, pod, client),
+        second.opens(packet),
+        Step::Flows(3),
+    ];
+    (first, second, steps)
+}
+
+fn evicted_udp(n: Names) -> Case {
+    let (first, second, mut steps) = evicted(n, Protocol::Udp, udp);
+    let more = udp(first.client, first.called);
+    steps.extend([
+        Step::Age(2),
+        meet(At::PodIngress, &more, Outcome::Moved, moved(&more, n, first.pod)),
+        meet(
+            At::PodIngress,
+            &more,
+            Outcome::Translated,
+            moved(&more, n, first.pod),
+        ),
+        second.is_answered(udp),
+        Step::Flows(4),
+    ]);
+    Case {
+        name: "a flow whose replies have come to be another's goes by another port",
+        steps,
+    }
+}
+
+fn evicted_tcp(n: Names) -> Case {
+    let (first, second, mut steps) = evicted(n, Protocol::Tcp, syn);
+    let (again, third) = (syn(first.client, first.called), syn(first.client, n.vip(3, 80)));
+    steps.extend([
+        second.is_answered(syn_ack),
+        first.asks(rst, Outcome::Translated),
+        // The second is not over with the first, so its tuple is not given to a third.
+        meet(
+            At::PodIngress,
+            &third,
+            Outcome::Moved,
+            moved(&third, n, first.pod),
+        ),
+        // Nor is it lost with what is left of the first.
+        meet(
+            At::PodIngress,
+            &again,
+            Outcome::Moved,
+            moved(&again, n, first.pod),
+        ),
+        second.is_answered(ack),
+        Step::Flows(6),
+    ]);
+    Case {
+        name: "the end of a connection whose replies have come to be another's leaves that one alone",
+        steps,
+    }
+}
+
+fn evicted_syn(n: Names) -> Case {
+    let (first, second, mut steps) = evicted(n, Protocol::Tcp, syn);
+    let again = syn(first.client, first.called).numbers(5_000, 0);
+    steps.extend([
+        meet(
+            At::PodIngress,
+            &again,
+            Outcome::Moved,
+            moved(&again, n, first.pod),
+        ),
+        Step::Flows(4),
+        second.is_answered(syn_ack),
+    ]);
+    Case {
+        name: "a SYN on a flow whose replies have come to be another's goes by another port",
+        steps,
     }
 }
 
