@@ -3,8 +3,8 @@
 //!
 //! Per packet: the lookup that found the entry, a clock that is read without a trap, and for UDP
 //! one array slot. At most once a tick: the entry and its partner are marked as used, and a partner
-//! that was evicted is put back, or if another flow has its place, the flow is over. Per TCP event
-//! (SYN, FIN, RST): the partner learns of it.
+//! that was evicted is put back; a flow that gets no replies any more, because another has that
+//! place, begins anew. Per TCP event (SYN, FIN, RST): the partner learns of it.
 
 use crate::family::Family;
 use crate::flow::{Entry, FlowKey, FlowValue, Hook};
@@ -12,7 +12,7 @@ use crate::headers::Segment;
 use crate::masquerade;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
-use crate::reserve::release;
+use crate::reserve::{lost_partner, release};
 use crate::rewrite::rewrite;
 use crate::service::BackendState;
 use crate::state::{State, Tick};
@@ -27,7 +27,7 @@ const MAX_FAST_OPEN: u32 = 0xffff;
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Why {
-    /// There was none, or it had expired.
+    /// There was none, or it had expired, or lost its replies to another.
     First = 0,
     /// There was one, but its connection was over.
     Closed = 1,
@@ -186,8 +186,8 @@ fn syn<F: Family, T: Tables<F>>(
         Some(Why::Contested)
     } else if !backend_serves(tables, value) {
         Some(Why::BackendGone)
-    } else if segment.sequence != value.isn && lost_replies(tables, key, value) {
-        Some(Why::Contested)
+    } else if segment.sequence != value.isn && lost_partner(tables, key, entry) {
+        Some(Why::First)
     } else if value.state.has(State::REPLIED)
         && segment.sequence != value.isn
         && backend_drains(tables, value)
@@ -222,14 +222,6 @@ fn syn<F: Family, T: Tables<F>>(
     Event::Ours
 }
 
-/// Whether another flow has the place of this one's partner, which was evicted.
-#[inline(never)]
-fn lost_replies<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, value: &FlowValue<F>) -> bool {
-    tables
-        .flow(&key.partner_key(value))
-        .is_some_and(|other| !key.has_partner(other))
-}
-
 /// Whether the flow's backend is still its Service's. Flows without one have nothing to lose.
 #[inline(always)]
 fn backend_serves<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> bool {
@@ -253,14 +245,14 @@ fn backend_drains<F: Family, T: Tables<F>>(tables: &T, value: &FlowValue<F>) -> 
 fn learn<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>, seen: State) {
     entry.learn(seen);
     if let Some(partner) = tables.flow(&key.partner_key(&entry.get()))
-        && key.has_partner(partner)
+        && (key.has_partner(partner) || masquerade::is_pending(&partner.get()))
     {
         partner.learn(seen);
     }
 }
 
-/// Marks all entries of a flow as used, and puts back those that were evicted. `false` where another flow has had the
-/// place of one since: it keeps it, and gets the replies to this flow.
+/// Marks all entries of a flow as used, and puts back those that were evicted. `false` where a client's flow gets no
+/// replies any more, because another has had the place of their entry since.
 #[inline(never)]
 fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>, now: Tick) -> bool {
     entry.touch(now);
@@ -274,6 +266,9 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
             partner.touch(now);
             partner.learn(work.value.state.events());
         }
+        // Replies go on to whom they belong, whatever is made of requests.
+        Some(_) if work.value.state.has(State::REPLY) => {}
+        Some(_) if work.headers.key.hook() == Hook::Egress => masquerade::await_port(work, entry),
         Some(_) => return false,
         None => drop(tables.insert_flow(&work.reply_key, &work.reply, Insert::New)),
     }

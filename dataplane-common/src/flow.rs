@@ -122,8 +122,8 @@ impl<F: Family> FlowKey<F> {
         }
     }
 
-    /// Whether an entry with the partner's key is the partner: another flow may have taken the place of one that was
-    /// evicted.
+    /// Whether an entry with the partner's key is the partner: it may be another flow's, which took the place of one
+    /// that was evicted, or pending.
     #[inline(always)]
     pub(crate) fn has_partner(&self, entry: Entry<'_, F>) -> bool {
         let value = entry.get();

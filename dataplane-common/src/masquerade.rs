@@ -30,21 +30,26 @@ use crate::work::Work;
 #[inline(always)]
 pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     // Two calls one after the other, so that the one's stack is free again for the other (512 bytes along any chain).
-    forget_expired(tables, work);
+    if is_expected(tables, work) {
+        return Ok(());
+    }
     put_pending(tables, work)
 }
 
+/// Whether there is an entry. One that has expired is taken away.
 #[inline(never)]
-fn forget_expired<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) {
+fn is_expected<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
     work.reply_key = work.headers.key.masquerade(&work.value);
     let Some(entry) = tables.flow(&work.reply_key) else {
-        return;
+        return false;
     };
     let old = entry.get();
     if old.is_expired(work.headers.protocol(), work.value.last_seen) {
         remove_partner(tables, &work.reply_key, &old);
         tables.remove_flow(&work.reply_key);
+        return false;
     }
+    true
 }
 
 #[inline(never)]
@@ -82,6 +87,15 @@ pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<
         isn: work.headers.segment.sequence,
         ..work.value
     };
+    entry.replace(&work.value);
+}
+
+/// Has an entry at egress, of a flow in `work.value` whose replies have come to be another's, wait for a port of its
+/// own.
+#[inline(always)]
+pub(crate) fn await_port<F: Family>(work: &mut Work<F>, entry: Entry<'_, F>) {
+    work.value.addr = F::Addr::default();
+    work.value.port = Port::default();
     entry.replace(&work.value);
 }
 

@@ -166,8 +166,12 @@ pub(crate) fn release<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, ent
     release_pair(tables, key, entry);
 }
 
+/// The second pair is of the flow that has the first one's entry at egress, by whose tuple both are found.
 #[inline(never)]
 fn release_masquerade<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>) {
+    if key.hook() == Hook::Ingress && lost_partner(tables, key, entry) {
+        return;
+    }
     let key = key.masquerade(&entry.get());
     if let Some(entry) = tables.flow(&key) {
         release_pair(tables, &key, entry);
@@ -180,7 +184,19 @@ fn release_pair<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: En
     tables.remove_flow(key);
 }
 
-/// Takes away the other entry of a pair.
+/// Whether another flow has the place of this entry's partner, which was evicted.
+#[inline(never)]
+pub(crate) fn lost_partner<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F>,
+    entry: Entry<'_, F>,
+) -> bool {
+    tables
+        .flow(&key.partner_key(&entry.get()))
+        .is_some_and(|entry| !key.has_partner(entry))
+}
+
+/// Takes away the other entry of a pair, if it still is.
 #[inline(always)]
 pub(crate) fn remove_partner<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, value: &FlowValue<F>) {
     let partner = key.partner_key(value);

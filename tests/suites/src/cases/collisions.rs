@@ -17,6 +17,8 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         evicted_udp(n),
         evicted_tcp(n),
         evicted_syn(n),
+        evicted_and_over(n),
+        evicted_request(n),
         direct_after(n),
         direct_beside(n),
         direct_before(n),
@@ -151,6 +153,45 @@ fn evicted_syn(n: Names) -> Case {
     Case {
         name: "a SYN on a flow whose replies have come to be another's goes by another port",
         steps,
+    }
+}
+
+fn evicted_and_over(n: Names) -> Case {
+    let (first, second, mut steps) = evicted(n, Protocol::Tcp, syn);
+    let again = numbered("S", 5_000, 0);
+    steps.extend([
+        second.is_answered(syn_ack),
+        second.asks(rst, Outcome::Translated),
+        first.opens(&again),
+        first.is_answered(numbered("SA", 1, 5_001)),
+        Step::Flows(2),
+    ]);
+    Case {
+        name: "a SYN on a flow whose replies have come to be those of a finished one gets them back",
+        steps,
+    }
+}
+
+/// The table lost what leads the client to its pod, and the client's flow has another pod by now.
+fn evicted_request(n: Names) -> Case {
+    let (client, vip) = (n.client(40_000), n.vip(1, 80));
+    let [first, second] = [1, 2].map(|number| Talk::of_pod(client, vip, n.pod(number, 80)));
+    let world = |talk: Talk| Step::World(World::default().service(vip, Protocol::Udp, &[talk.pod]));
+    Case {
+        name: "replies are translated also where the client's flow goes elsewhere by now",
+        steps: vec![
+            world(first),
+            first.opens(udp),
+            first.is_answered(udp),
+            world(second),
+            Step::Lose(Hook::Ingress, Protocol::Udp, client, vip),
+            second.opens(udp),
+            Step::Age(2),
+            first.is_answered(udp),
+            Step::Age(2),
+            first.is_answered(udp),
+            second.is_answered(udp),
+        ],
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         of_a_socket(n, Protocol::Tcp),
         lost(n),
         lost_for_good(n),
+        lost_on_the_way(n),
+        lost_to_another(n),
+        shared(n),
         not_the_nodes_own(n),
     ]
 }
@@ -354,6 +357,88 @@ fn lost_for_good(n: Names) -> Case {
     steps.extend(comes_back(n, client, node));
     Case {
         name: "a masqueraded flow that lost its port gets another [35]",
+        steps,
+    }
+}
+
+/// The entry that was lost waits for the client's packet, as the pod's comes.
+fn lost_on_the_way(n: Names) -> Case {
+    let (client, node) = (n.outside(40_000), n.node(61_000));
+    let talk = talk(n, client);
+    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    steps.extend(leaves(n, client, node));
+    steps.extend(comes_back(n, client, node));
+    steps.extend([
+        Step::Lose(Hook::Egress, Protocol::Udp, client, talk.pod),
+        Step::Age(2),
+        talk.asks(udp, Outcome::Translated),
+    ]);
+    steps.extend(comes_back(n, client, node));
+    steps.push(talk.leaves_as(node, udp, Outcome::Masqueraded));
+    steps.extend(comes_back(n, client, node));
+    steps.push(Step::Flows(4));
+    Case {
+        name: "replies are translated also while their masquerade waits for the client's next packet",
+        steps,
+    }
+}
+
+fn lost_to_another(n: Names) -> Case {
+    let [first, second] = [0, 1].map(|number| n.outsider(number, 61_000));
+    let (node, pod) = (n.node(61_000), n.pod(2, 8080));
+    let others = (61_001..61_008).map(|port| udp(n.node(port), pod).bytes());
+    let mut steps = vec![Step::World(world(n).ports(61_000, 8))];
+    steps.extend(leaves(n, first, node));
+    steps.push(Step::Lose(Hook::Ingress, Protocol::Udp, pod, node));
+    steps.extend(leaves(n, second, node));
+    steps.extend([
+        Step::Age(2),
+        talk(n, first).asks(udp, Outcome::Translated),
+        meet(
+            At::UplinkEgress,
+            &udp(first, pod),
+            Outcome::Masqueraded,
+            Out::OneOf(others.collect()),
+        ),
+        Step::Flows(8),
+    ]);
+    steps.extend(comes_back(n, second, node));
+    Case {
+        name: "a masqueraded flow whose port has come to be another's gets another",
+        steps,
+    }
+}
+
+/// A client's second flow to the pod took over the first one's replies, and with them its masquerade.
+fn shared(n: Names) -> Case {
+    let (client, node) = (n.outside(61_000), n.node(61_000));
+    let first = talk(n, client);
+    let second = Talk::from_outside(client, n.vip(2, 80), first.pod);
+    let elsewhere = (61_001..61_008).map(|port| udp(n.outside(port), first.pod).bytes());
+    let mut steps = vec![Step::World(
+        world(n)
+            .service(second.called, Protocol::Udp, &[first.pod])
+            .ports(61_000, 8),
+    )];
+    steps.extend(leaves(n, client, node));
+    steps.extend([
+        Step::Lose(Hook::Egress, Protocol::Udp, first.pod, client),
+        second.opens(udp),
+        second.leaves_as(node, udp, Outcome::Translated),
+        Step::Age(2),
+        second.asks(udp, Outcome::Translated),
+        meet(
+            At::UplinkIngress,
+            &udp(client, first.called),
+            Outcome::Moved,
+            Out::OneOf(elsewhere.collect()),
+        ),
+        second.comes_back_to(node, udp),
+        second.is_answered(udp),
+        second.leaves_as(node, udp, Outcome::Translated),
+    ]);
+    Case {
+        name: "the end of a flow leaves the masquerade to the one that has its replies by now",
         steps,
     }
 }
