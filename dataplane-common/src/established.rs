@@ -180,18 +180,16 @@ fn syn<F: Family, T: Tables<F>>(
     value: &FlowValue<F>,
 ) -> Event {
     let (key, segment) = (&work.headers.key, &work.headers.segment);
+    let is_repeated = segment.sequence == value.isn;
     let why = if value.state.is_closed() {
         Some(Why::Closed)
     } else if value.state.has(State::CONTESTED) {
         Some(Why::Contested)
     } else if !backend_serves(tables, value) {
         Some(Why::BackendGone)
-    } else if segment.sequence != value.isn && lost_partner(tables, key, entry) {
+    } else if !is_repeated && lost_partner(tables, key, entry) {
         Some(Why::First)
-    } else if value.state.has(State::REPLIED)
-        && segment.sequence != value.isn
-        && backend_drains(tables, value)
-    {
+    } else if value.state.has(State::REPLIED) && !is_repeated && backend_drains(tables, value) {
         Some(Why::Closed)
     } else {
         None
@@ -206,7 +204,7 @@ fn syn<F: Family, T: Tables<F>>(
         release(tables, key, entry);
         return Event::Over(why);
     }
-    if segment.sequence != value.isn {
+    if !is_repeated {
         work.value = *value;
         work.value.state = value.state.afresh();
         work.value.isn = segment.sequence;
@@ -262,7 +260,7 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
     }
     work.set_reply();
     match tables.flow(&work.reply_key) {
-        Some(partner) if partner.get().writes_as(&work.reply) => {
+        Some(partner) if work.headers.key.has_partner(partner) => {
             partner.touch(now);
             partner.learn(work.value.state.events());
         }

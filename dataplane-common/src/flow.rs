@@ -186,12 +186,6 @@ pub struct FlowValue<F: Family> {
 }
 
 impl<F: Family> FlowValue<F> {
-    /// Whether the two make the same of a packet.
-    #[inline(always)]
-    pub(crate) fn writes_as(&self, other: &Self) -> bool {
-        (self.addr, self.port, self.peer_port) == (other.addr, other.port, other.peer_port)
-    }
-
     /// Whether the flow is over at `now`, by time alone.
     #[inline(always)]
     pub fn is_expired(&self, protocol: Protocol, now: Tick) -> bool {

@@ -52,9 +52,9 @@ fn is_expected<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool 
     true
 }
 
+/// Puts it under the key that [`is_expected`] has worked out.
 #[inline(never)]
 fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
-    work.reply_key = work.headers.key.masquerade(&work.value);
     // Counted, and followed when its backend goes, by the first pair.
     work.reply = FlowValue {
         peer_port: work.reply_key.ports.destination(),

@@ -135,7 +135,7 @@ fn put_reply<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Claim {
     }
     match tables.flow(key) {
         // Left over from this very flow: its other half was evicted, or another CPU was quicker.
-        Some(entry) if entry.get().writes_as(reply) => {
+        Some(entry) if work.headers.key.has_partner(entry) => {
             entry.replace(reply);
             Claim::Had
         }

@@ -26,14 +26,10 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
     ]
 }
 
-/// The packet with its client moved to any port of the node's range.
-fn moved(packet: &Packet, n: Names, to: SocketAddr) -> Out {
-    let ports = 61_000..65_000;
-    Out::OneOf(
-        ports
-            .map(|port| packet.between(n.client(port), to).bytes())
-            .collect(),
-    )
+/// The packet goes to the pod with its client moved to any port of the node's range.
+fn moves(packet: &Packet, outcome: Outcome, n: Names, to: SocketAddr) -> Step {
+    let moved = (61_000..65_000).map(|port| packet.between(n.client(port), to).bytes());
+    meet(At::PodIngress, packet, outcome, Out::OneOf(moved.collect()))
 }
 
 fn two_vips(n: Names) -> Case {
@@ -49,13 +45,8 @@ fn two_vips(n: Names) -> Case {
                     .service(n.vip(2, 80), Protocol::Tcp, &[pod]),
             ),
             talk.opens(syn),
-            meet(At::PodIngress, &second, Outcome::Moved, moved(&second, n, pod)),
-            meet(
-                At::PodIngress,
-                &second,
-                Outcome::Translated,
-                moved(&second, n, pod),
-            ),
+            moves(&second, Outcome::Moved, n, pod),
+            moves(&second, Outcome::Translated, n, pod),
             Step::Flows(4),
             talk.is_answered(numbered("SA", 1, 1_001)),
         ],
@@ -92,13 +83,8 @@ fn evicted_udp(n: Names) -> Case {
     let more = udp(first.client, first.called);
     steps.extend([
         Step::Age(2),
-        meet(At::PodIngress, &more, Outcome::Moved, moved(&more, n, first.pod)),
-        meet(
-            At::PodIngress,
-            &more,
-            Outcome::Translated,
-            moved(&more, n, first.pod),
-        ),
+        moves(&more, Outcome::Moved, n, first.pod),
+        moves(&more, Outcome::Translated, n, first.pod),
         second.is_answered(udp),
         Step::Flows(4),
     ]);
@@ -115,19 +101,9 @@ fn evicted_tcp(n: Names) -> Case {
         second.is_answered(syn_ack),
         first.asks(rst, Outcome::Translated),
         // The second is not over with the first, so its tuple is not given to a third.
-        meet(
-            At::PodIngress,
-            &third,
-            Outcome::Moved,
-            moved(&third, n, first.pod),
-        ),
+        moves(&third, Outcome::Moved, n, first.pod),
         // Nor is it lost with what is left of the first.
-        meet(
-            At::PodIngress,
-            &again,
-            Outcome::Moved,
-            moved(&again, n, first.pod),
-        ),
+        moves(&again, Outcome::Moved, n, first.pod),
         second.is_answered(ack),
         Step::Flows(6),
     ]);
@@ -141,12 +117,7 @@ fn evicted_syn(n: Names) -> Case {
     let (first, second, mut steps) = evicted(n, Protocol::Tcp, syn);
     let again = syn(first.client, first.called).numbers(5_000, 0);
     steps.extend([
-        meet(
-            At::PodIngress,
-            &again,
-            Outcome::Moved,
-            moved(&again, n, first.pod),
-        ),
+        moves(&again, Outcome::Moved, n, first.pod),
         Step::Flows(4),
         second.is_answered(syn_ack),
     ]);
@@ -232,13 +203,8 @@ fn direct_beside(n: Names) -> Case {
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
             talk.opens(syn),
             talk.is_answered(numbered("SA", 1, 1_001)),
-            meet(
-                At::PodIngress,
-                &direct,
-                Outcome::DirectMoved,
-                moved(&direct, n, pod),
-            ),
-            meet(At::PodIngress, &more, Outcome::Translated, moved(&more, n, pod)),
+            moves(&direct, Outcome::DirectMoved, n, pod),
+            moves(&more, Outcome::Translated, n, pod),
             talk.is_answered(numbered("A", 2, 1_002)),
             talk.asks(numbered("A", 1_002, 2), Outcome::Translated),
         ],
@@ -269,7 +235,7 @@ fn direct_before(n: Names) -> Case {
                 &tcp("PA", pod, client).numbers(77, 5_001),
                 Outcome::Contested,
             ),
-            meet(At::PodIngress, &again, Outcome::Moved, moved(&again, n, pod)),
+            moves(&again, Outcome::Moved, n, pod),
             passes(
                 At::PodEgress,
                 &tcp("A", pod, client).numbers(99, 5_020),
@@ -290,18 +256,8 @@ fn direct_udp(n: Names) -> Case {
             Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
             passes(At::PodIngress, &direct, Outcome::NotOurs),
             talk.opens(udp),
-            meet(
-                At::PodIngress,
-                &direct,
-                Outcome::DirectMoved,
-                moved(&direct, n, pod),
-            ),
-            meet(
-                At::PodIngress,
-                &direct,
-                Outcome::Translated,
-                moved(&direct, n, pod),
-            ),
+            moves(&direct, Outcome::DirectMoved, n, pod),
+            moves(&direct, Outcome::Translated, n, pod),
             talk.is_answered(udp),
             Step::Age(400),
             passes(At::PodIngress, &direct, Outcome::StaleRemoved),
