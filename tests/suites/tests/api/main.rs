@@ -6,27 +6,16 @@
 //! one, and tests of what only the fixture can do are skipped loudly.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
-#[path = "api/agent.rs"]
 mod agent;
-#[path = "api/bulk.rs"]
 mod bulk;
-#[path = "api/changes.rs"]
 mod changes;
-#[path = "api/chaos.rs"]
 mod chaos;
-#[path = "api/first_lists.rs"]
 mod first_lists;
-#[path = "api/login.rs"]
 mod login;
-#[path = "api/objects.rs"]
 mod objects;
-#[path = "api/odd.rs"]
 mod odd;
-#[path = "api/outages.rs"]
 mod outages;
-#[path = "api/restart.rs"]
 mod restart;
-#[path = "api/tables.rs"]
 mod tables;
 
 use apiserver::{Cluster, Fixture, User};

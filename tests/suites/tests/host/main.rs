@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The case table through the host build of the decisions, and what a kernel's test run has no place for. Needs nothing.
 
-#[path = "host/one_pod.rs"]
 mod one_pod;
-#[path = "host/settled.rs"]
 mod settled;
-#[path = "host/shortcut.rs"]
 mod shortcut;
 
 use dataplane::model::Family;

@@ -3,7 +3,6 @@
 
 #![expect(clippy::panic, reason = "test code fails loudly")]
 
-#[path = "kernel/changes.rs"]
 mod changes;
 
 use std::collections::BTreeMap;

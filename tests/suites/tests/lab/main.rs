@@ -9,49 +9,27 @@
     reason = "what helps a test may fail as loudly as the test"
 )]
 
-#[path = "lab/agent.rs"]
 mod agent;
-#[path = "lab/beside.rs"]
 mod beside;
-#[path = "lab/bulk.rs"]
 mod bulk;
-#[path = "lab/collisions.rs"]
 mod collisions;
-#[path = "lab/direct.rs"]
 mod direct;
-#[path = "lab/endpoints.rs"]
 mod endpoints;
-#[path = "lab/frontends.rs"]
 mod frontends;
-#[path = "lab/health.rs"]
 mod health;
-#[path = "lab/host_changes.rs"]
 mod host_changes;
-#[path = "lab/host_clients.rs"]
 mod host_clients;
-#[path = "lab/host_frontends.rs"]
 mod host_frontends;
-#[path = "lab/host_scope.rs"]
 mod host_scope;
-#[path = "lab/links.rs"]
 mod links;
-#[path = "lab/path.rs"]
 mod path;
-#[path = "lab/plain.rs"]
 mod plain;
-#[path = "lab/refusal.rs"]
 mod refusal;
-#[path = "lab/routing.rs"]
 mod routing;
-#[path = "lab/status.rs"]
 mod status;
-#[path = "lab/steady.rs"]
 mod steady;
-#[path = "lab/take_over.rs"]
 mod take_over;
-#[path = "lab/untouched.rs"]
 mod untouched;
-#[path = "lab/ways.rs"]
 mod ways;
 
 use lab::agent::AgentOptions;
