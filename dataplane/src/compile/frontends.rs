@@ -33,8 +33,8 @@ pub fn frontends<'a>(
         .chain(node_ports)
 }
 
-/// The frontend, as the policy that rules its kind has it (behaviour.md 1.4). A policy `Local` of the outside is not
-/// for clients on this node: they are served as if they had gone out to the load balancer and come back.
+/// The frontend under the traffic policy of its kind (docs/contract.md, section 4). Clients on this node are exempt
+/// from `externalTrafficPolicy: Local`: they are served as if they had gone out to the load balancer and come back.
 pub(super) fn frontend(kind: FrontendKind, service: &Service, endpoints: &Categorized) -> Frontend {
     let (policy, clients_here) = match kind {
         FrontendKind::ClusterIp => (service.internal_policy, service.internal_policy),
