@@ -33,10 +33,10 @@ const HANDLE: TcHandle = TcHandle::new(0, 0x5348);
 /// How many entries the maps have room for.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sizes {
-    /// Entries for flows over IPv4, of 107 bytes each; a flow takes two, a masqueraded one four
+    /// Entries for flows over IPv4, of 112 bytes each; a flow takes two, a masqueraded one four
     #[arg(long, default_value_t = Self::default().max_flows4)]
     pub max_flows4: u32,
-    /// The same over IPv6, of 137 bytes each
+    /// The same over IPv6, of 144 bytes each
     #[arg(long, default_value_t = Self::default().max_flows6)]
     pub max_flows6: u32,
     /// Backends per address family, counted per Service port
