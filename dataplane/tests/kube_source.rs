@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use apiserver::{Ending, Fault, Fixture, Garble, Key, Resource, Rule, Settings, User, Verb, Which};
-use dataplane::index::door::Door;
+use dataplane::index::parse::Parser;
 use dataplane::index::{Change, Event, Index};
 use dataplane::metrics::Metrics;
 use dataplane::model::ServiceName;
@@ -48,7 +48,7 @@ impl Bench {
             watch_seconds: 1,
             ..Pace::default()
         };
-        let source = tokio::spawn(run(client, pace, Door::new("node-a"), sender, metrics));
+        let source = tokio::spawn(run(client, pace, Parser::new("node-a"), sender, metrics));
         let mut index = Index::new(dataplane::index::Settings::default());
         index.apply(Event::NodeAddresses([].into()));
         Self {

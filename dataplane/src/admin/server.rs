@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::{Heartbeat, Ready, Status};
-use crate::listen::listen_for_ever;
+use crate::http::serve_forever;
 
 /// What the server shows.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Serves until `shutdown`, whatever happens.
 pub async fn serve(addr: SocketAddr, admin: Admin, shutdown: impl Future<Output = ()> + Send) {
     tokio::select! {
-        () = listen_for_ever("admin port", addr, router(admin), |_| {}) => {}
+        () = serve_forever("admin port", addr, router(admin), |_| {}) => {}
         () = shutdown => {}
     }
 }

@@ -2,7 +2,7 @@
 //! The one task that owns all state: it takes events in, waits until they pause, and brings the kernel in step.
 
 mod backoff;
-mod pass;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::admin::{Heartbeat, Ready, RefusedObject, Status, Task};
-use crate::announce::Announcer;
+use crate::events::EventSender;
 use crate::health::{Checks, Health};
 use crate::index::{Index, News, Settings};
 use crate::metrics::Metrics;
@@ -41,12 +41,12 @@ pub struct Reports {
     pub status: value::Sender<Status>,
     pub health: Health,
     pub checks: value::Sender<Checks>,
-    pub announcer: Announcer,
+    pub kube_events: EventSender,
 }
 
 impl Reports {
     /// Nothing reported yet. Who wants to hear of status and checks subscribes.
-    pub fn new(metrics: Metrics, announcer: Announcer) -> Self {
+    pub fn new(metrics: Metrics, kube_events: EventSender) -> Self {
         Self {
             metrics,
             ready: Ready::default(),
@@ -54,7 +54,7 @@ impl Reports {
             status: value::Sender::default(),
             health: Health::default(),
             checks: value::Sender::default(),
-            announcer,
+            kube_events,
         }
     }
 }
@@ -138,7 +138,7 @@ impl<M: Maps> Agent<M> {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                () = wake => self.pass().await,
+                () = wake => self.sync().await,
                 batch = events.recv() => match batch {
                     Some(batch) => self.take_in(batch),
                     None => break,
@@ -184,17 +184,17 @@ impl<M: Maps> Agent<M> {
         }
         if !changed || !self.index.is_complete() {
             // There will be no pass to do it.
-            self.tell_refusals();
+            self.report_refusals();
             self.publish();
         }
     }
 
-    fn tell_refusals(&mut self) {
+    fn report_refusals(&mut self) {
         for news in self.index.take_news() {
             match news {
                 News::Refused(it) => {
                     warn!(object = %it.object, reason = %it.reason, "refused");
-                    self.reports.announcer.tell_refused(&it);
+                    self.reports.kube_events.record_refused(&it);
                 }
                 News::Withdrawn(it) => info!(object = %it.object, reason = %it.reason, "no longer refused"),
             }

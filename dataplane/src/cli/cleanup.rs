@@ -4,7 +4,7 @@
 use super::RootArgs;
 use super::output::line;
 use crate::devices::SendRedirects;
-use crate::kernel::{Pins, Tables, detach, detach_sockets};
+use crate::kernel::{PinnedMaps, Pins, detach, detach_sockets};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,8 +17,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     let calls = detach_sockets(&pins)?;
     let mut detached = 0;
-    if let Ok(tables) = Tables::open(&pins) {
-        for (index, device) in tables.devices.iter().flatten() {
+    if let Ok(maps) = PinnedMaps::open(&pins) {
+        for (index, device) in maps.devices.iter().flatten() {
             let Ok(name) = nix::net::if_::if_indextoname(index) else {
                 continue;
             };
@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             detached += 1;
             SendRedirects::restore(&name, device.send_redirects != 0);
         }
-        let config = tables.config.get(&0, 0).unwrap_or_default();
+        let config = maps.config.get(&0, 0).unwrap_or_default();
         SendRedirects::restore(SendRedirects::ALL, config.send_redirects_all != 0);
     }
     pins.remove_others()?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::ShowArgs;
 use super::output::{Format, json, line, table};
-use crate::kernel::{Counters, KernelMaps, Pins, Sizes, Tables, Traffic};
+use crate::kernel::{Counters, KernelMaps, PinnedMaps, Pins, Sizes, Traffic};
 use crate::model::FrontendKey;
 use crate::plan::{BackendState, EmptyVerdict, FrontendValue, KernelState, Maps as _, ScopeValue, ServiceId};
 
@@ -57,9 +57,9 @@ struct BackendView {
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
-    let state = KernelMaps::new(Tables::open(&pins)?, Sizes::default()).load()?;
-    let tables = Tables::open(&pins)?;
-    let views = views(&state, &Counters(&tables));
+    let state = KernelMaps::new(PinnedMaps::open(&pins)?, Sizes::default()).load()?;
+    let maps = PinnedMaps::open(&pins)?;
+    let views = views(&state, &Counters(&maps));
     match args.output {
         Format::Json => json(&views)?,
         Format::Table => line(std::io::stdout(), &text(&views)),

@@ -45,7 +45,7 @@ pub struct Member {
     /// Is in the set of clients that may go anywhere, if the port has one.
     pub chosen_anywhere: bool,
     /// Is in the set of clients that must stay on this node, if the port has one.
-    pub chosen_here: bool,
+    pub chosen_local: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

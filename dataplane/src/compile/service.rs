@@ -129,7 +129,7 @@ where
                 in_use: false,
                 local: report.conditions.local,
                 chosen_anywhere: categorized.cluster.contains(it),
-                chosen_here: categorized.local.contains(it),
+                chosen_local: categorized.local.contains(it),
             };
             (*it, member)
         }));

@@ -5,10 +5,10 @@
 //! (`healthCheckNodePort`)? Both ask [`Health`], which the agent keeps.
 
 mod answer;
-mod judge;
 mod proxy;
 mod services;
+mod state;
 
-pub use judge::Health;
 pub use proxy::serve as serve_proxy;
 pub use services::{Checks, serve as serve_services};
+pub use state::Health;

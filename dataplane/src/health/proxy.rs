@@ -15,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Health;
 use super::answer::answer;
-use crate::listen::listen_for_ever;
+use crate::http::serve_forever;
 
 /// Serves until `shutdown`; a port that is taken is waited for.
 pub async fn serve(addr: SocketAddr, health: Health, shutdown: impl Future<Output = ()> + Send) {
@@ -24,7 +24,7 @@ pub async fn serve(addr: SocketAddr, health: Health, shutdown: impl Future<Outpu
         .route("/livez", get(livez))
         .with_state(health);
     tokio::select! {
-        () = listen_for_ever("health port", addr, router, |_| {}) => {}
+        () = serve_forever("health port", addr, router, |_| {}) => {}
         () = shutdown => {}
     }
 }

@@ -15,9 +15,9 @@ use tracing::info;
 
 use super::Health;
 use super::answer::answer;
-use crate::announce::{Announcement, Announcer};
 use crate::compile::HealthCheck;
-use crate::listen::listen_for_ever;
+use crate::events::{EventSender, Warning};
+use crate::http::serve_forever;
 use crate::model::{Kind, ObjectRef, ServiceName};
 
 /// What can be asked, and where.
@@ -30,9 +30,9 @@ pub struct Checks {
 
 const WEIGHT: &str = "x-load-balancing-endpoint-weight";
 
-/// Keeps the ports open that `checks` tells of, for as long as it tells.
-pub async fn serve(mut checks: watch::Receiver<Checks>, health: Health, announcer: Announcer) {
-    let desk = Desk {
+/// Keeps the ports in `checks` open, until its sender is gone.
+pub async fn serve(mut checks: watch::Receiver<Checks>, health: Health, events: EventSender) {
+    let answers = Answers {
         checks: checks.clone(),
         health,
     };
@@ -44,7 +44,7 @@ pub async fn serve(mut checks: watch::Receiver<Checks>, health: Health, announce
         for place in wanted {
             ports
                 .entry(place)
-                .or_insert_with_key(|place| open(place.clone(), desk.clone(), announcer.clone()));
+                .or_insert_with_key(|place| open(place.clone(), answers.clone(), events.clone()));
         }
         if checks.changed().await.is_err() {
             return;
@@ -68,18 +68,18 @@ impl Checks {
 
 /// What a handler needs to answer.
 #[derive(Clone)]
-struct Desk {
+struct Answers {
     checks: watch::Receiver<Checks>,
     health: Health,
 }
 
 /// Opens a port, or waits until it can be. What is returned keeps it.
-fn open((service, addr): Place, desk: Desk, announcer: Announcer) -> oneshot::Sender<()> {
-    let router = Router::new().fallback(ask).with_state((service.clone(), desk));
+fn open((service, addr): Place, answers: Answers, events: EventSender) -> oneshot::Sender<()> {
+    let router = Router::new().fallback(ask).with_state((service.clone(), answers));
     let (kept, closed) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        let tell = |failure: &io::Error| {
-            announcer.tell(Announcement {
+        let report = |failure: &io::Error| {
+            events.send(Warning {
                 about: ObjectRef::new(Kind::Service, &service),
                 reason: "FailedToStartServiceHealthcheck",
                 action: "Listen",
@@ -88,7 +88,7 @@ fn open((service, addr): Place, desk: Desk, announcer: Announcer) -> oneshot::Se
         };
         let port = format!("health check port of {service}");
         tokio::select! {
-            () = listen_for_ever(&port, addr, router, tell) => {}
+            () = serve_forever(&port, addr, router, report) => {}
             // Either way it is over: nobody sends anything.
             _ = closed => info!(port, %addr, "closed"),
         }
@@ -96,14 +96,14 @@ fn open((service, addr): Place, desk: Desk, announcer: Announcer) -> oneshot::Se
     kept
 }
 
-async fn ask(State((name, desk)): State<(ServiceName, Desk)>) -> Response {
-    let local = desk
+async fn ask(State((name, answers)): State<(ServiceName, Answers)>) -> Response {
+    let local = answers
         .checks
         .borrow()
         .services
         .get(&name)
         .map_or(0, |check| check.local_endpoints);
-    let healthy = desk.health.is_healthy();
+    let healthy = answers.health.is_healthy();
     let mut response = answer(local > 0 && healthy, body(&name, local, healthy));
     response.headers_mut().insert(WEIGHT, HeaderValue::from(local));
     response
@@ -170,9 +170,9 @@ mod tests {
     #[tokio::test]
     async fn a_port_is_open_for_as_long_as_its_service_wants_it() {
         let port = free_port().await;
-        let (checks, told) = watch::channel(check(port, 2));
+        let (checks, receiver) = watch::channel(check(port, 2));
         let health = Health::default();
-        tokio::spawn(serve(told, health.clone(), Announcer::default()));
+        tokio::spawn(serve(receiver, health.clone(), EventSender::default()));
 
         let answer = until(port, Result::is_ok).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -198,19 +198,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_told_once_and_opened_when_it_is_free() {
+    async fn a_taken_port_is_reported_once_and_opened_when_it_is_free() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
-        let (_checks, told) = watch::channel(check(port, 1));
-        let (announcer, mut announced) = Announcer::channel("node");
-        tokio::spawn(serve(told, Health::default(), announcer));
+        let (_checks, receiver) = watch::channel(check(port, 1));
+        let (events, mut posted) = EventSender::channel("node");
+        tokio::spawn(serve(receiver, Health::default(), events));
 
-        let news = announced.recv().await.unwrap();
+        let news = posted.recv().await.unwrap();
         assert_eq!(news.about.to_string(), "Service default/web");
         assert_eq!(news.reason, "FailedToStartServiceHealthcheck");
         drop(taken);
         tokio::time::pause();
         until(port, Result::is_ok).await.unwrap();
-        assert!(announced.try_recv().is_err(), "told once");
+        assert!(posted.try_recv().is_err(), "reported once");
     }
 }

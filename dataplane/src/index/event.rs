@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::model::{NamespacedName, Node, NodeAddresses, ObjectRef, Reason, Service, ServiceCidr, Slice};
 
-/// An object after the door. Neither model nor reasons: it is none of our business (headless, another proxy's,
+/// A parsed object. Neither model nor reasons: it is none of our business (headless, another proxy's,
 /// another node's).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen<T> {
+pub struct Parsed<T> {
     pub model: Option<T>,
     pub reasons: Vec<Reason>,
 }
 
-impl<T> Seen<T> {
+impl<T> Parsed<T> {
     pub fn hidden() -> Self {
         Self {
             model: None,
@@ -32,11 +32,11 @@ impl<T> Seen<T> {
 /// What happened to the objects of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<T> {
-    Apply(NamespacedName, Seen<T>),
+    Apply(NamespacedName, Parsed<T>),
     Delete(NamespacedName),
     /// The complete list: what is not in it is gone. The first one of a kind is what the agent waits for before
     /// it touches the kernel.
-    Reset(BTreeMap<NamespacedName, Seen<T>>),
+    Reset(BTreeMap<NamespacedName, Parsed<T>>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! feeds it events.
 
 mod claims;
-pub mod door;
 mod event;
+pub mod parse;
 mod refusals;
 mod settings;
 mod slices;
@@ -18,11 +18,11 @@ use std::time::SystemTime;
 
 use crate::compile::{Compiled, Input, compile};
 use crate::model::{
-    Kind, NamespacedName, Node, NodeAddresses, ObjectRef, Service, ServiceCidr, ServiceName, Slice,
-    Surroundings, pack,
+    Kind, NamespacedName, Node, NodeAddresses, NodeNetwork, ObjectRef, Service, ServiceCidr, ServiceName,
+    Slice, pack,
 };
 use claims::Claims;
-pub use event::{Change, Event, Seen};
+pub use event::{Change, Event, Parsed};
 use refusals::Stage;
 pub use refusals::{News, Refusals};
 pub use settings::{NodePortAddress, NodePortAddresses, Pods, Settings};
@@ -85,18 +85,20 @@ impl Index {
     /// Whether anything changed that the kernel might have to know.
     pub fn apply(&mut self, event: Event) -> bool {
         match event {
-            Event::Services(change) => self.change(Source::Services, change, |index, name, seen| {
-                index.put_service(name, seen)
+            Event::Services(change) => self.change(Source::Services, change, |index, name, parsed| {
+                index.put_service(name, parsed)
             }),
-            Event::Slices(change) => self.change(Source::EndpointSlices, change, |index, name, seen| {
-                index.put_slice(name, seen)
+            Event::Slices(change) => self.change(Source::EndpointSlices, change, |index, name, parsed| {
+                index.put_slice(name, parsed)
             }),
-            Event::Nodes(change) => self.change(Source::Node, change, |index, name, seen| {
-                index.put_node(name, seen)
+            Event::Nodes(change) => self.change(Source::Node, change, |index, name, parsed| {
+                index.put_node(name, parsed)
             }),
-            Event::ServiceCidrs(change) => self.change(Source::ServiceCidrs, change, |index, name, seen| {
-                index.put_service_cidr(name, seen)
-            }),
+            Event::ServiceCidrs(change) => {
+                self.change(Source::ServiceCidrs, change, |index, name, parsed| {
+                    index.put_service_cidr(name, parsed)
+                })
+            }
             Event::NodeAddresses(addresses) => {
                 let first = self.synced.insert(Source::NodeAddresses);
                 let changed = self.node_addresses != addresses;
@@ -104,7 +106,7 @@ impl Index {
                 first || changed
             }
             Event::Refused(object, reasons) => {
-                self.refusals.set(object, Stage::Door, reasons);
+                self.refusals.set(object, Stage::Parse, reasons);
                 false
             }
         }
@@ -150,11 +152,11 @@ impl Index {
     }
 
     /// What holds on this node for all Services.
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn node_network(&self) -> NodeNetwork {
         let nowhere = Node::default();
         let node = self.nodes.values().next().unwrap_or(&nowhere);
         self.settings
-            .surroundings(node, &self.node_addresses, self.service_cidrs.values())
+            .node_network(node, &self.node_addresses, self.service_cidrs.values())
     }
 
     pub fn refusals(&self) -> &Refusals {
@@ -191,10 +193,10 @@ impl Index {
         &mut self,
         source: Source,
         change: Change<T>,
-        put: fn(&mut Self, NamespacedName, Option<Seen<T>>) -> bool,
+        put: fn(&mut Self, NamespacedName, Option<Parsed<T>>) -> bool,
     ) -> bool {
         match change {
-            Change::Apply(name, seen) => put(self, name, Some(seen)),
+            Change::Apply(name, parsed) => put(self, name, Some(parsed)),
             Change::Delete(name) => put(self, name, None),
             Change::Reset(live) => {
                 let mut changed = self.synced.insert(source);
@@ -203,8 +205,8 @@ impl Index {
                         changed |= put(self, name, None);
                     }
                 }
-                for (name, seen) in live {
-                    changed |= put(self, name, Some(seen));
+                for (name, parsed) in live {
+                    changed |= put(self, name, Some(parsed));
                 }
                 changed
             }
@@ -229,10 +231,10 @@ impl Index {
         models.into_iter().chain(refused).collect()
     }
 
-    fn put_service(&mut self, name: ServiceName, seen: Option<Seen<Service>>) -> bool {
-        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+    fn put_service(&mut self, name: ServiceName, parsed: Option<Parsed<Service>>) -> bool {
+        let Parsed { model, reasons } = parsed.unwrap_or_else(Parsed::hidden);
         self.refusals
-            .set(ObjectRef::new(Kind::Service, &name), Stage::Door, reasons);
+            .set(ObjectRef::new(Kind::Service, &name), Stage::Parse, reasons);
         let old = self.services.remove(&name);
         let changed = old != model;
         if changed {
@@ -246,10 +248,10 @@ impl Index {
         changed
     }
 
-    fn put_slice(&mut self, name: NamespacedName, seen: Option<Seen<Slice>>) -> bool {
-        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+    fn put_slice(&mut self, name: NamespacedName, parsed: Option<Parsed<Slice>>) -> bool {
+        let Parsed { model, reasons } = parsed.unwrap_or_else(Parsed::hidden);
         self.refusals
-            .set(ObjectRef::new(Kind::EndpointSlice, &name), Stage::Door, reasons);
+            .set(ObjectRef::new(Kind::EndpointSlice, &name), Stage::Parse, reasons);
         let old = self.slices.get(&name);
         if old == model.as_ref() {
             return false;
@@ -273,11 +275,11 @@ impl Index {
         changed
     }
 
-    /// The door lets our own Node in and no other.
-    fn put_node(&mut self, name: NamespacedName, seen: Option<Seen<Node>>) -> bool {
-        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+    /// The parser accepts our own Node and no other.
+    fn put_node(&mut self, name: NamespacedName, parsed: Option<Parsed<Node>>) -> bool {
+        let Parsed { model, reasons } = parsed.unwrap_or_else(Parsed::hidden);
         self.refusals
-            .set(ObjectRef::new(Kind::Node, &name), Stage::Door, reasons);
+            .set(ObjectRef::new(Kind::Node, &name), Stage::Parse, reasons);
         let changed = self.nodes.get(&name) != model.as_ref();
         if changed {
             match model {
@@ -292,10 +294,10 @@ impl Index {
         changed
     }
 
-    fn put_service_cidr(&mut self, name: NamespacedName, seen: Option<Seen<ServiceCidr>>) -> bool {
-        let Seen { model, reasons } = seen.unwrap_or_else(Seen::hidden);
+    fn put_service_cidr(&mut self, name: NamespacedName, parsed: Option<Parsed<ServiceCidr>>) -> bool {
+        let Parsed { model, reasons } = parsed.unwrap_or_else(Parsed::hidden);
         self.refusals
-            .set(ObjectRef::new(Kind::ServiceCidr, &name), Stage::Door, reasons);
+            .set(ObjectRef::new(Kind::ServiceCidr, &name), Stage::Parse, reasons);
         let changed = self.service_cidrs.get(&name) != model.as_ref();
         match model {
             Some(ranges) => self.service_cidrs.insert(name, ranges),

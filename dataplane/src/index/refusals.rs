@@ -8,7 +8,7 @@ use crate::model::{ObjectRef, Reason, Refusal};
 /// Where an object was refused: each stage replaces its own reasons only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    Door,
+    Parse,
     Compile,
 }
 
@@ -77,12 +77,12 @@ mod tests {
             reason: reason.clone(),
         };
         let mut refusals = Refusals::default();
-        refusals.set(object.clone(), Stage::Door, vec![reason.clone()]);
-        refusals.set(object.clone(), Stage::Door, vec![reason]);
+        refusals.set(object.clone(), Stage::Parse, vec![reason.clone()]);
+        refusals.set(object.clone(), Stage::Parse, vec![reason]);
         refusals.set(object.clone(), Stage::Compile, vec![]);
         assert_eq!(refusals.take_news(), [News::Refused(refusal.clone())]);
         assert_eq!(refusals.len(), 1);
-        refusals.set(object, Stage::Door, vec![]);
+        refusals.set(object, Stage::Parse, vec![]);
         assert_eq!(refusals.take_news(), [News::Withdrawn(refusal)]);
         assert!(refusals.is_empty());
     }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::compile::Limits;
 use crate::model::{
-    Detect, Family, Networks, Node, NodeAddress, NodeAddresses, OwnAddress, ServiceCidr, Surroundings,
+    Detect, Family, Networks, Node, NodeAddress, NodeAddresses, NodeNetwork, OwnAddress, ServiceCidr,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -66,12 +66,12 @@ pub enum Pods {
 
 impl Settings {
     /// What holds on a node with this object and these addresses.
-    pub(super) fn surroundings<'a>(
+    pub(super) fn node_network<'a>(
         &'a self,
         node: &Node,
         addresses: &NodeAddresses,
         service_cidrs: impl Iterator<Item = &'a ServiceCidr>,
-    ) -> Surroundings {
+    ) -> NodeNetwork {
         let service_ranges: Vec<IpNet> = distinct(
             self.service_ranges
                 .iter()
@@ -86,7 +86,7 @@ impl Settings {
             .into_iter()
             .zip(primary)
             .map(|(family, own)| (family, self.networks(family, node, own, &service_ranges)));
-        Surroundings {
+        NodeNetwork {
             addresses: addresses.keys().map(|addr| (*addr, own(addr))).collect(),
             networks: networks
                 .filter(|(_, networks)| *networks != Networks::default())
@@ -180,8 +180,8 @@ mod tests {
             addresses: node_addresses.iter().map(|it| it.parse().unwrap()).collect(),
             ..Node::default()
         };
-        let surroundings = settings.surroundings(&node, &addresses(), std::iter::empty());
-        let serving = surroundings
+        let node_network = settings.node_network(&node, &addresses(), std::iter::empty());
+        let serving = node_network
             .addresses
             .iter()
             .filter(|(_, own)| own.serves_node_ports);
@@ -231,7 +231,7 @@ mod tests {
             ServiceCidr(ranges(&["10.97.0.0/16", "172.30.0.0/16"])),
         ];
         let networks = settings
-            .surroundings(&Node::default(), &addresses(), objects.iter())
+            .node_network(&Node::default(), &addresses(), objects.iter())
             .networks;
         assert_eq!(
             networks[&Family::V4].services,

@@ -10,19 +10,19 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counters::{Counters, Traffic};
+use super::maps::PinnedMaps;
 use super::sweep::Sweeper;
-use super::tables::Tables;
 use crate::model::{Protocol, ServicePortName};
 
 /// Reads the kernel's maps at each scrape.
 pub struct KernelCollector {
-    tables: Tables,
+    maps: PinnedMaps,
     sweeper: Sweeper,
 }
 
 impl KernelCollector {
-    pub fn new(tables: Tables, sweeper: Sweeper) -> Self {
-        Self { tables, sweeper }
+    pub fn new(maps: PinnedMaps, sweeper: Sweeper) -> Self {
+        Self { maps, sweeper }
     }
 }
 
@@ -65,7 +65,7 @@ impl Collector for KernelCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "How packets' ways through the hooks ended";
         let mut packets = encoder.encode_descriptor("shunt_packets", help, None, MetricType::Counter)?;
-        for count in Counters(&self.tables).outcomes() {
+        for count in Counters(&self.maps).outcomes() {
             let labels = [("hook", count.hook), ("outcome", count.outcome)];
             ConstCounter::new(count.packets).encode(packets.encode_family(&labels)?)?;
         }
@@ -79,9 +79,9 @@ impl Collector for KernelCollector {
 impl KernelCollector {
     /// Service ports that have carried nothing are left out: most of a large cluster's, on any node.
     fn encode_services(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = Counters(&self.tables);
+        let counters = Counters(&self.maps);
         let services: Vec<(ServicePortName, Traffic)> = self
-            .tables
+            .maps
             .services
             .iter()
             .flatten()

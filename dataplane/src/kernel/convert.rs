@@ -33,7 +33,7 @@ pub fn to_backend<F: HostFamily>(backend: &Backend) -> Option<common::Backend<F>
     if backend.chosen_anywhere {
         raw = raw.chosen(common::Choice::Anywhere);
     }
-    if backend.chosen_here {
+    if backend.chosen_local {
         raw = raw.chosen(common::Choice::Here);
     }
     Some(raw)
@@ -253,7 +253,7 @@ mod tests {
             state: BackendState::Alive,
             local: true,
             chosen_anywhere: true,
-            chosen_here: false,
+            chosen_local: false,
         };
         assert!(to_backend::<common::V4>(&backend).is_some_and(|raw| raw.is_local()));
         assert!(to_backend::<common::V6>(&backend).is_none());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dataplane_common::{Call, Hook, Outcome, ServiceTraffic};
 use serde::Serialize;
 
-use super::tables::Tables;
+use super::maps::PinnedMaps;
 
 /// How often a packet's way through a hook, or a socket call, ended so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct Traffic {
 }
 
 /// Reads the counters; one that cannot be read counts as zero.
-pub struct Counters<'a>(pub &'a Tables);
+pub struct Counters<'a>(pub &'a PinnedMaps);
 
 impl Counters<'_> {
     /// Every outcome of both hooks and all calls, zeros too.

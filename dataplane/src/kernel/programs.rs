@@ -14,12 +14,11 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
 };
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
-use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
+use super::features::{chooses_errors, has_tcx};
 use super::pins::{Pins, PinsError};
-use super::sockets::chooses_errors;
 use super::syscall::detach_link;
 use crate::causes::Causes;
 
@@ -336,11 +335,6 @@ pub fn attached(pins: &Pins) -> Vec<u32> {
     indices.sort_unstable();
     indices.dedup();
     indices
-}
-
-/// Whether this kernel has TCX links.
-pub(crate) fn has_tcx() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
 fn index_of(path: &Path) -> Option<u32> {

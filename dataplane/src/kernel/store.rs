@@ -18,8 +18,8 @@ use super::convert::{
     to_networks, to_range,
 };
 use super::family::HostFamily;
+use super::maps::{FamilyMaps, PinnedMaps};
 use super::programs::Sizes;
-use super::tables::{FamilyTables, Tables};
 use crate::model::{Family, FrontendKey, Networks, Protocol, ServicePortName};
 use crate::plan::{
     Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId, SetId,
@@ -27,15 +27,15 @@ use crate::plan::{
 
 /// The kernel's maps as [`Maps`].
 pub struct KernelMaps {
-    tables: Tables,
+    maps: PinnedMaps,
     sizes: Sizes,
     backend_gone: Option<SyncSender<()>>,
 }
 
 impl KernelMaps {
-    pub fn new(tables: Tables, sizes: Sizes) -> Self {
+    pub fn new(maps: PinnedMaps, sizes: Sizes) -> Self {
         Self {
-            tables,
+            maps,
             sizes,
             backend_gone: None,
         }
@@ -43,7 +43,7 @@ impl KernelMaps {
 
     /// Has somebody told when a backend was removed; not for each one, while the last news waits.
     #[must_use]
-    pub fn telling(self, backend_gone: SyncSender<()>) -> Self {
+    pub fn reporting(self, backend_gone: SyncSender<()>) -> Self {
         Self {
             backend_gone: Some(backend_gone),
             ..self
@@ -61,8 +61,8 @@ impl Maps for KernelMaps {
         };
         Capacity {
             services: bound("services", "--max-services", sizes.max_services),
-            backends4: bound("backends4", "--max-backends", self.tables.v4.backends.len()),
-            backends6: bound("backends6", "--max-backends", self.tables.v6.backends.len()),
+            backends4: bound("backends4", "--max-backends", self.maps.v4.backends.len()),
+            backends6: bound("backends6", "--max-backends", self.maps.v6.backends.len()),
         }
     }
 
@@ -70,8 +70,8 @@ impl Maps for KernelMaps {
         let mut state = KernelState::default();
         self.load_services(&mut state)?;
         let sets = self.load_sets()?;
-        self.tables.v4.load(&mut state)?;
-        self.tables.v6.load(&mut state)?;
+        self.maps.v4.load(&mut state)?;
+        self.maps.v6.load(&mut state)?;
         attribute_sets(&mut state, sets);
         Ok(state)
     }
@@ -90,8 +90,8 @@ impl Maps for KernelMaps {
             // One whose address is of another family than its id is refused, by itself.
             [Op::PutBackend { id, backend }, _, ..] if Family::of(backend.addr) == id.family => {
                 match id.family {
-                    Family::V4 => self.tables.v4.put_backends(ops),
-                    Family::V6 => self.tables.v6.put_backends(ops),
+                    Family::V4 => self.maps.v4.put_backends(ops),
+                    Family::V6 => self.maps.v6.put_backends(ops),
                 }
             }
             [op, ..] => match self.apply(op) {
@@ -105,14 +105,14 @@ impl Maps for KernelMaps {
 
 impl KernelMaps {
     fn write(&mut self, op: &Op) -> Result<(), MapsError> {
-        let tables = &mut self.tables;
+        let maps = &mut self.maps;
         let family = match op {
             Op::PutService { id, name } => {
-                return put_service(&mut tables.services, *id, name, &self.sizes);
+                return put_service(&mut maps.services, *id, name, &self.sizes);
             }
-            Op::DeleteService { id } => return remove("services", &mut tables.services, &id.0),
-            Op::PutSet { id, members } => return put_set(&mut tables.sets, *id, members, &self.sizes),
-            Op::DeleteSet { id, members } => return delete_set(&mut tables.sets, *id, members.len()),
+            Op::DeleteService { id } => return remove("services", &mut maps.services, &id.0),
+            Op::PutSet { id, members } => return put_set(&mut maps.sets, *id, members, &self.sizes),
+            Op::DeleteSet { id, members } => return delete_set(&mut maps.sets, *id, members.len()),
             Op::PutBackend { id, .. } | Op::DeleteBackend { id } => id.family,
             Op::PutFrontend { key, .. } | Op::DeleteFrontend { key } => Family::of(key.addr),
             Op::PutAddress { addr, .. } | Op::DeleteAddress { addr } => Family::of(*addr),
@@ -120,13 +120,13 @@ impl KernelMaps {
             Op::PutNetworks { family, .. } => *family,
         };
         match family {
-            Family::V4 => tables.v4.apply(op, &self.sizes),
-            Family::V6 => tables.v6.apply(op, &self.sizes),
+            Family::V4 => maps.v4.apply(op, &self.sizes),
+            Family::V6 => maps.v6.apply(op, &self.sizes),
         }
     }
 
     fn load_services(&self, state: &mut KernelState) -> Result<(), MapsError> {
-        for entry in self.tables.services.iter() {
+        for entry in self.maps.services.iter() {
             let (id, name) = entry.map_err(|error| system("services", "read", error))?;
             // A protocol or name that is none: some name nothing will claim, so that it is removed.
             let protocol = Protocol::from_number(name.protocol).unwrap_or(Protocol::Sctp);
@@ -139,7 +139,7 @@ impl KernelMaps {
     /// All sets, their chunks joined, the numbers of their backends not yet of any family.
     fn load_sets(&self) -> Result<BTreeMap<SetId, Vec<u32>>, MapsError> {
         let mut chunks: BTreeMap<(u32, u32), common::SetChunk> = BTreeMap::new();
-        for entry in self.tables.sets.iter() {
+        for entry in self.maps.sets.iter() {
             let (key, chunk) = entry.map_err(|error| system("sets", "read", error))?;
             chunks.insert((key.set.0, key.chunk), chunk);
         }
@@ -170,7 +170,7 @@ fn attribute_sets(state: &mut KernelState, sets: BTreeMap<SetId, Vec<u32>>) {
     }
 }
 
-impl<F: HostFamily> FamilyTables<F>
+impl<F: HostFamily> FamilyMaps<F>
 where
     F::Addr: Pod,
 {
@@ -230,7 +230,7 @@ where
                 state: alive,
                 local: backend.is_local(),
                 chosen_anywhere: backend.is_chosen(common::Choice::Anywhere),
-                chosen_here: backend.is_chosen(common::Choice::Here),
+                chosen_local: backend.is_chosen(common::Choice::Here),
             };
             state.backends.insert(id, backend);
         }

@@ -14,8 +14,8 @@ use dataplane_common::{FlowKey, Protocol, Tick};
 use nix::time::{ClockId, clock_gettime};
 
 use super::family::HostFamily;
+use super::maps::{FamilyMaps, OpenError, PinnedMaps};
 use super::pins::Pins;
-use super::tables::{FamilyTables, OpenError, Tables};
 
 /// Entries looked at in one go: about two milliseconds of one CPU.
 const SLICE: usize = 2_000;
@@ -34,7 +34,7 @@ impl Sweeper {
     /// Starts the thread. Not before the first lists are in: flows of Services that an agent has
     /// yet to hear of are none of its business.
     pub fn start(&self, pins: &Pins) -> Result<(), OpenError> {
-        let (read, mut write) = (Tables::open(pins)?, Tables::open(pins)?);
+        let (read, mut write) = (PinnedMaps::open(pins)?, PinnedMaps::open(pins)?);
         let live = Arc::clone(&self.live);
         thread::spawn(move || {
             loop {
@@ -61,7 +61,7 @@ fn now() -> Tick {
 }
 
 /// One walk over a table; how many entries stay.
-fn sweep<F: HostFamily>(read: &FamilyTables<F>, write: &mut FamilyTables<F>) -> u64
+fn sweep<F: HostFamily>(read: &FamilyMaps<F>, write: &mut FamilyMaps<F>) -> u64
 where
     F::Addr: Pod,
 {
@@ -88,7 +88,7 @@ where
 }
 
 /// Removes an entry unless a packet has used it meanwhile. Its partner is as old, and will be met.
-fn remove_expired<F: HostFamily>(write: &mut FamilyTables<F>, key: &FlowKey<F>)
+fn remove_expired<F: HostFamily>(write: &mut FamilyMaps<F>, key: &FlowKey<F>)
 where
     F::Addr: Pod,
 {

@@ -23,7 +23,7 @@ const MAP_UPDATE_BATCH: libc::c_long = 26;
 const LINK_UPDATE: libc::c_long = 29;
 /// Since Linux 5.9; for TCX links since these exist (6.6).
 const LINK_DETACH: libc::c_long = 34;
-/// Slots per call.
+/// BackendMap per call.
 const CHUNK: u32 = 16_384;
 
 /// The `batch` member of `union bpf_attr`.

@@ -41,7 +41,7 @@ pub struct ServicePortName {
 }
 
 impl ServicePortName {
-    /// The longest [`Self::label`] that the door lets in: three DNS labels and two separators.
+    /// The longest [`Self::label`] that the parser accepts: three DNS labels and two separators.
     pub const MAX_LABEL: usize = 3 * 63 + 2;
 
     /// The name as the kernel holds it, beside the protocol: `namespace/name:port`, or `namespace/name` where

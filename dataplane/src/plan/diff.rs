@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::id::ServiceId;
 use super::op::Op;
-use super::tables::{KernelState, ServiceId};
+use super::state::KernelState;
 use crate::model::Networks;
 
 /// The ops that turn `actual` into `desired`.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The door to the kernel: everything behind it is somebody else's.
+//! The only interface to the kernel's maps.
 
 use std::io;
 
 use super::op::Op;
-use super::tables::KernelState;
-use crate::model::Family;
+use super::state::KernelState;
+use crate::model::{Family, ServicePortName};
 
 /// Tables that ops are applied to.
 pub trait Maps {
@@ -53,6 +53,13 @@ pub struct Bound {
     pub map: &'static str,
     pub flag: &'static str,
     pub highest_id: u32,
+}
+
+/// A ServicePort that could not get all the ids it needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shortage {
+    pub port: ServicePortName,
+    pub bound: Bound,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -2,31 +2,30 @@
 //! From compiled Services to the ops that bring the kernel's tables in step. Pure: ids are given out here,
 //! nothing is written.
 
+mod backend_map;
+mod cache;
+mod desired;
 mod diff;
-mod draft;
-mod ids;
+mod id;
+mod id_pool;
 mod maps;
-mod memory;
-mod mirror;
+mod memory_maps;
 mod op;
 mod planner;
 mod resync;
-mod slots;
-mod tables;
+mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use crate::compile::EmptyVerdict;
+pub use backend_map::BackendMap;
 pub use diff::diff;
-pub use maps::{Bound, Capacity, Maps, MapsError};
-pub use memory::MemoryMaps;
+pub use id::{BackendId, ServiceId, SetId};
+pub use maps::{Bound, Capacity, Maps, MapsError, Shortage};
+pub use memory_maps::MemoryMaps;
 pub use op::Op;
-pub use planner::{Plan, Planner, Shortage};
+pub use planner::{Plan, Planner};
 pub use resync::Resync;
-pub use slots::Slots;
-pub use tables::{
-    AddressFlags, Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId,
-    SetRef,
-};
+pub use state::{AddressFlags, Backend, BackendState, FrontendValue, KernelState, ScopeValue, SetRef};

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::tables::{AddressFlags, Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId};
+use super::id::{BackendId, ServiceId, SetId};
+use super::state::{AddressFlags, Backend, FrontendValue, KernelState};
 use crate::model::{Family, FrontendKey, Networks, ServicePortName};
 
 /// A put overwrites; a delete of what is not there succeeds.

@@ -4,22 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::cache::{KernelCache, ports_of};
+use super::desired::Desired;
 use super::diff::diff;
-use super::draft::Draft;
-use super::ids::Ids;
-use super::maps::{Bound, Capacity};
-use super::mirror::{Mirror, ports_of};
+use super::id_pool::Ids;
+use super::maps::{Capacity, Shortage};
 use super::op::Op;
-use super::tables::{AddressFlags, KernelState};
+use super::state::{AddressFlags, KernelState};
 use crate::compile::Compiled;
-use crate::model::{FrontendKey, FrontendKind, ServiceName, ServicePortName, Surroundings};
+use crate::model::{FrontendKey, FrontendKind, NodeNetwork, ServiceName};
 
-/// Holds a mirror of the kernel, so that a plan costs as much as its Services, not as the cluster.
+/// Holds a cache of the kernel, so that a plan costs as much as its Services, not as the cluster.
 #[derive(Clone, Debug)]
 pub struct Planner {
-    pub(super) mirror: Mirror,
+    pub(super) cache: KernelCache,
     pub(super) ids: Ids,
-    pub(super) surroundings: Surroundings,
+    pub(super) node_network: NodeNetwork,
     /// Their flags may have to change though no frontend does.
     pub(super) stale_addresses: BTreeSet<IpAddr>,
 }
@@ -40,22 +40,15 @@ impl Plan {
     }
 }
 
-/// A ServicePort that could not get all the ids it needs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shortage {
-    pub port: ServicePortName,
-    pub bound: Bound,
-}
-
 impl Planner {
     /// Takes over what the kernel holds. The first plans have to be those of a [`Resync`](super::Resync).
     pub fn adopt(state: KernelState, capacity: Capacity) -> Self {
         let mut ids = Ids::new(capacity);
         ids.adopt(&state);
         Self {
-            mirror: Mirror::of(state),
+            cache: KernelCache::of(state),
             ids,
-            surroundings: Surroundings::default(),
+            node_network: NodeNetwork::default(),
             stale_addresses: BTreeSet::new(),
         }
     }
@@ -64,79 +57,79 @@ impl Planner {
     /// plans have to be those of a [`Resync`](super::Resync).
     pub fn readopt(&mut self, state: KernelState) {
         self.ids.adopt(&state);
-        self.mirror = Mirror::of(state);
+        self.cache = KernelCache::of(state);
     }
 
-    pub fn set_surroundings(&mut self, surroundings: Surroundings) {
-        if self.surroundings == surroundings {
+    pub fn set_node_network(&mut self, node_network: NodeNetwork) {
+        if self.node_network == node_network {
             return;
         }
-        let (old, new) = (&self.surroundings.addresses, &surroundings.addresses);
+        let (old, new) = (&self.node_network.addresses, &node_network.addresses);
         let differs = |addr: &&IpAddr| old.get(addr) != new.get(addr);
         self.stale_addresses
             .extend(old.keys().chain(new.keys()).filter(differs));
-        self.surroundings = surroundings;
+        self.node_network = node_network;
     }
 
     /// The ops that bring these Services in step and leave all others alone.
     pub fn plan(&mut self, wanted: &BTreeMap<ServiceName, Compiled>) -> Plan {
         let mut before = KernelState::default();
         for service in wanted.keys() {
-            self.mirror.copy_service(service, &mut before);
+            self.cache.copy_service(service, &mut before);
         }
-        let mut draft = Draft::of(&self.mirror, &mut self.ids, wanted);
+        let mut desired = Desired::of(&self.cache, &mut self.ids, wanted);
         let kept = |key: &FrontendKey| !before.frontends.contains_key(key);
         let mut touched = std::mem::take(&mut self.stale_addresses);
         touched.extend(
             before
                 .frontends
                 .keys()
-                .chain(draft.after.frontends.keys())
+                .chain(desired.state.frontends.keys())
                 .map(|key| key.addr),
         );
         for addr in touched {
             let at = || ports_of(addr);
-            let drafted = draft.after.frontends.range(at());
+            let ours = desired.state.frontends.range(at());
             let others = self
-                .mirror
+                .cache
                 .state()
                 .frontends
                 .range(at())
                 .filter(|(key, _)| kept(key));
-            let kinds: BTreeSet<FrontendKind> = drafted.chain(others).map(|(_, value)| value.kind).collect();
-            self.want_address(addr, &kinds, &mut draft.after);
-            if let Some(flags) = self.mirror.state().addresses.get(&addr) {
+            let kinds: BTreeSet<FrontendKind> = ours.chain(others).map(|(_, value)| value.kind).collect();
+            self.want_address(addr, &kinds, &mut desired.state);
+            if let Some(flags) = self.cache.state().addresses.get(&addr) {
                 before.addresses.insert(addr, *flags);
             }
         }
-        draft.after.networks.clone_from(&self.surroundings.networks);
-        before.networks.clone_from(&self.mirror.state().networks);
+        desired.state.networks.clone_from(&self.node_network.networks);
+        before.networks.clone_from(&self.cache.state().networks);
         Plan {
-            ops: diff(&draft.after, &before),
-            shortages: draft.shortages,
+            ops: diff(&desired.state, &before),
+            shortages: desired.shortages,
         }
     }
 
     /// Whether the kernel's tables hold together after `op`. Every op of a plan passes, unless one before it
     /// failed that it depends on; then it has to wait for the next plan.
     pub fn admits(&self, op: &Op) -> bool {
-        self.mirror.admits(op)
+        self.cache.admits(op)
     }
 
     /// The kernel took `op`.
     pub fn applied(&mut self, op: &Op) {
-        self.mirror.record(op);
+        self.cache.record(op);
         self.ids.applied(op);
     }
 
     /// Takes as little memory as it can: for after everything was planned.
     pub fn pack(&mut self) {
-        self.mirror.pack();
+        self.cache.pack();
     }
 
     /// What the kernel holds, as far as the ops reported to [`Self::applied`] tell.
     pub fn kernel(&self) -> &KernelState {
-        self.mirror.state()
+        self.cache.state()
     }
 
     /// With frontends of these kinds.
@@ -145,7 +138,7 @@ impl Planner {
         if addr.is_unspecified() {
             return;
         }
-        let own = self.surroundings.addresses.get(&addr);
+        let own = self.node_network.addresses.get(&addr);
         let flags = AddressFlags {
             vip: !kinds.is_empty(),
             cluster_ip: kinds.contains(&FrontendKind::ClusterIp),

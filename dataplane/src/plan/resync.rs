@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Planning everything, some Services at a time, so that what is compiled, drafted and planned of a large cluster is
+//! Planning everything, some Services at a time, so that what is compiled and planned of a large cluster is
 //! never there all at once.
 //!
 //! The parts only put. What they find to be of no use any more, and what belongs to no Service at all, goes in the end:
@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::cache::KernelCache;
+use super::desired::Desired;
 use super::diff::{diff, puts};
-use super::draft::Draft;
-use super::mirror::Mirror;
+use super::id::{ServiceId, SetId};
 use super::planner::{Plan, Planner};
-use super::tables::{KernelState, ServiceId, SetId};
+use super::state::KernelState;
 use crate::compile::Compiled;
 use crate::model::{FrontendKind, ServiceName};
 
@@ -30,33 +31,33 @@ impl Resync {
     pub fn part(&mut self, planner: &mut Planner, wanted: &BTreeMap<ServiceName, Compiled>) -> Plan {
         let mut before = KernelState::default();
         for service in wanted.keys() {
-            planner.mirror.copy_service(service, &mut before);
+            planner.cache.copy_service(service, &mut before);
         }
-        let mut draft = Draft::of(&planner.mirror, &mut planner.ids, wanted);
-        for id in draft.after.services.keys() {
+        let mut desired = Desired::of(&planner.cache, &mut planner.ids, wanted);
+        for id in desired.state.services.keys() {
             // A new one may be the id of something nameless.
-            planner.mirror.copy_holding(*id, &mut before);
+            planner.cache.copy_holding(*id, &mut before);
             self.claimed.insert(*id);
         }
-        self.set_aside(before, &draft.after);
-        draft.after.networks.clone_from(&planner.surroundings.networks);
+        self.set_aside(before, &desired.state);
+        desired.state.networks.clone_from(&planner.node_network.networks);
         Plan {
-            ops: puts(&draft.after, planner.mirror.state()),
-            shortages: draft.shortages,
+            ops: puts(&desired.state, planner.cache.state()),
+            shortages: desired.shortages,
         }
     }
 
     /// When all Services have had their part: the ops that put the addresses and remove everything else.
     pub fn rest(mut self, planner: &mut Planner) -> Plan {
         planner.stale_addresses.clear();
-        self.add_unclaimed(&planner.mirror);
-        let state = planner.mirror.state();
+        self.add_unclaimed(&planner.cache);
+        let state = planner.cache.state();
         // Somebody else may want it meanwhile.
         self.stale
             .frontends
             .retain(|key, value| state.frontends.get(key) == Some(value));
         let mut kinds: BTreeMap<IpAddr, BTreeSet<FrontendKind>> = BTreeMap::new();
-        for addr in planner.surroundings.addresses.keys() {
+        for addr in planner.node_network.addresses.keys() {
             kinds.entry(*addr).or_default();
         }
         for (key, value) in &state.frontends {
@@ -68,7 +69,7 @@ impl Resync {
         for (addr, kinds) in kinds {
             planner.want_address(addr, &kinds, &mut after);
         }
-        after.networks.clone_from(&planner.surroundings.networks);
+        after.networks.clone_from(&planner.node_network.networks);
         let mut before = self.stale;
         before.addresses.clone_from(&state.addresses);
         before.networks.clone_from(&state.networks);
@@ -98,8 +99,8 @@ impl Resync {
     }
 
     /// Adds what belongs to no ServicePort that somebody wants.
-    fn add_unclaimed(&mut self, mirror: &Mirror) {
-        let (Self { claimed, stale }, state) = (self, mirror.state());
+    fn add_unclaimed(&mut self, cache: &KernelCache) {
+        let (Self { claimed, stale }, state) = (self, cache.state());
         let of_none = |service: &ServiceId| !claimed.contains(service);
         let services = state.services.iter().filter(|(id, _)| of_none(id));
         stale
@@ -110,7 +111,7 @@ impl Resync {
         // Not by what its members are by now: a set that names ids nobody had is nobody's, whoever gets them.
         let held: BTreeSet<&SetId> = claimed
             .iter()
-            .filter_map(|service| mirror.holding(*service))
+            .filter_map(|service| cache.holding(*service))
             .flat_map(|holding| &holding.sets)
             .collect();
         let sets = state.sets.iter().filter(|(id, _)| !held.contains(id));

@@ -9,12 +9,12 @@ use std::ops::Index;
 use ipnet::IpNet;
 
 use super::{
-    AddressFlags, BackendId, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps, MapsError,
-    MemoryMaps, Op, ScopeValue, SetRef, Slots,
+    AddressFlags, BackendId, BackendMap, BackendState, Bound, Capacity, EmptyVerdict, KernelState, Maps,
+    MapsError, MemoryMaps, Op, ScopeValue, SetRef,
 };
 use crate::compile::Compiled;
 use crate::model::{
-    Family, FrontendKey, FrontendKind, Networks, ServiceName, ServicePortName, Surroundings, Target,
+    Family, FrontendKey, FrontendKind, Networks, NodeNetwork, ServiceName, ServicePortName, Target,
     TrafficPolicy,
 };
 
@@ -58,7 +58,7 @@ pub fn contents(kernel: &KernelState) -> Contents {
             .map(|(_, it)| {
                 (
                     (kernel.services[&it.service].clone(), it.target()),
-                    (it.state, [it.local, it.chosen_anywhere, it.chosen_here]),
+                    (it.state, [it.local, it.chosen_anywhere, it.chosen_local]),
                 )
             })
             .collect(),
@@ -89,7 +89,7 @@ pub fn contents(kernel: &KernelState) -> Contents {
 }
 
 /// The same of what is wanted, with nothing of plan's code in between.
-pub fn wanted_contents(wanted: &BTreeMap<ServiceName, Compiled>, surroundings: &Surroundings) -> Contents {
+pub fn wanted_contents(wanted: &BTreeMap<ServiceName, Compiled>, node_network: &NodeNetwork) -> Contents {
     let mut all = Contents::default();
     for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
         all.ports.insert(name.clone());
@@ -104,7 +104,7 @@ pub fn wanted_contents(wanted: &BTreeMap<ServiceName, Compiled>, surroundings: &
             };
             all.backends.insert(
                 (name.clone(), *target),
-                (state, [member.local, member.chosen_anywhere, member.chosen_here]),
+                (state, [member.local, member.chosen_anywhere, member.chosen_local]),
             );
         }
         for (key, frontend) in &port.frontends {
@@ -132,12 +132,12 @@ pub fn wanted_contents(wanted: &BTreeMap<ServiceName, Compiled>, surroundings: &
             }
         }
     }
-    for (addr, own) in &surroundings.addresses {
+    for (addr, own) in &node_network.addresses {
         let flags = all.addresses.entry(*addr).or_default();
         flags.node = true;
         flags.node_ports = own.serves_node_ports;
     }
-    all.networks.clone_from(&surroundings.networks);
+    all.networks.clone_from(&node_network.networks);
     all
 }
 
@@ -248,7 +248,7 @@ impl Maps for ChaosMaps {
 }
 
 /// As of a tree: what names a backend that is not there fails the test.
-impl<V> Index<&BackendId> for Slots<V> {
+impl<V> Index<&BackendId> for BackendMap<V> {
     type Output = V;
 
     #[expect(clippy::panic, reason = "for tests only")]

@@ -12,8 +12,8 @@ use super::testing::{ChaosMaps, contents, dangling, wanted_contents};
 use super::*;
 use crate::compile::{Compiled, Frontend, Member, Port, Scope};
 use crate::model::{
-    Detect, Family, FrontendKey, FrontendKind, Networks, OwnAddress, Protocol, ServiceName, ServicePortName,
-    Surroundings, Target, TrafficPolicy,
+    Detect, Family, FrontendKey, FrontendKind, Networks, NodeNetwork, OwnAddress, Protocol, ServiceName,
+    ServicePortName, Target, TrafficPolicy,
 };
 
 type Wanted = BTreeMap<ServiceName, Compiled>;
@@ -170,11 +170,11 @@ fn networks() -> impl Strategy<Value = BTreeMap<Family, Networks>> {
     })
 }
 
-fn surroundings() -> impl Strategy<Value = Surroundings> {
+fn node_network() -> impl Strategy<Value = NodeNetwork> {
     let addr = (0..3usize).prop_map(|index| frontend_key(index).addr);
     let own = any::<bool>().prop_map(|serves_node_ports| OwnAddress { serves_node_ports });
     (btree_map(addr, own, 0..3), networks())
-        .prop_map(|(addresses, networks)| Surroundings { addresses, networks })
+        .prop_map(|(addresses, networks)| NodeNetwork { addresses, networks })
 }
 
 /// Any tables at all, references leading nowhere included.
@@ -199,7 +199,7 @@ fn any_state() -> impl Strategy<Value = KernelState> {
                 state,
                 local,
                 chosen_anywhere: alive,
-                chosen_here: local,
+                chosen_local: local,
             }
         });
     let scope = (0..5u32, 0..3u32).prop_map(|(id, size)| ScopeValue {
@@ -234,7 +234,7 @@ fn any_state() -> impl Strategy<Value = KernelState> {
     );
     (
         btree_map(service_id(), (0..6usize).prop_map(service_port), 0..5),
-        btree_map(backend_id(), backend, 0..8).prop_map(Slots::from_iter),
+        btree_map(backend_id(), backend, 0..8).prop_map(BackendMap::from_iter),
         btree_map(set_id(), vec(backend_id(), 1..4), 0..5),
         btree_map((0..6usize).prop_map(frontend_key), value, 0..6),
         btree_map(
@@ -332,13 +332,13 @@ proptest! {
 
     #[test]
     fn every_step_of_every_change_holds_together(
-        worlds in vec((wanted(), surroundings()), 1..5),
+        worlds in vec((wanted(), node_network()), 1..5),
     ) {
         let mut maps = MemoryMaps::default();
         let mut planner = planner_of(&maps);
         let mut current = Wanted::new();
         for (wanted, nodes) in worlds {
-            planner.set_surroundings(nodes.clone());
+            planner.set_node_network(nodes.clone());
             let plan = planner.plan(&change(&current, &wanted));
             carry_out(&plan, &mut planner, &mut maps)?;
             prop_assert_eq!(contents(&maps.state), wanted_contents(&wanted, &nodes));
@@ -347,14 +347,14 @@ proptest! {
     }
 
     #[test]
-    fn planning_one_service_at_a_time_leads_to_the_same(wanted in wanted(), nodes in surroundings()) {
+    fn planning_one_service_at_a_time_leads_to_the_same(wanted in wanted(), nodes in node_network()) {
         let mut maps = MemoryMaps::default();
         let mut planner = planner_of(&maps);
         for (name, compiled) in &wanted {
             let plan = planner.plan(&BTreeMap::from([(name.clone(), compiled.clone())]));
             carry_out(&plan, &mut planner, &mut maps)?;
         }
-        planner.set_surroundings(nodes.clone());
+        planner.set_node_network(nodes.clone());
         let plan = planner.plan(&Wanted::new());
         carry_out(&plan, &mut planner, &mut maps)?;
         prop_assert_eq!(contents(&maps.state), wanted_contents(&wanted, &nodes));
@@ -362,13 +362,13 @@ proptest! {
 
     #[test]
     fn a_restart_without_a_change_writes_nothing(
-        worlds in vec((wanted(), surroundings()), 1..4),
+        worlds in vec((wanted(), node_network()), 1..4),
     ) {
         let mut maps = MemoryMaps::default();
         for (wanted, nodes) in worlds {
             for first in [true, false] {
                 let mut planner = planner_of(&maps);
-                planner.set_surroundings(nodes.clone());
+                planner.set_node_network(nodes.clone());
                 everything(&mut planner, &wanted, |planner, plan| {
                     prop_assert!(first || plan.ops.is_empty(), "{:?}", plan.ops);
                     carry_out(&plan, planner, &mut maps)
@@ -379,10 +379,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_kernel_holds_is_repaired(odd in any_state(), wanted in wanted(), nodes in surroundings()) {
+    fn whatever_the_kernel_holds_is_repaired(odd in any_state(), wanted in wanted(), nodes in node_network()) {
         let mut maps = MemoryMaps::new(odd, 100, 100);
         let mut planner = planner_of(&maps);
-        planner.set_surroundings(nodes.clone());
+        planner.set_node_network(nodes.clone());
         everything(&mut planner, &wanted, |planner, plan| {
             plan.ops.iter().try_for_each(|op| maps.apply(op).map(|()| planner.applied(op)))
         })
@@ -416,7 +416,7 @@ proptest! {
                     break;
                 }
             }
-            prop_assert_eq!(contents(&maps.memory.state), wanted_contents(&wanted, &Surroundings::default()));
+            prop_assert_eq!(contents(&maps.memory.state), wanted_contents(&wanted, &NodeNetwork::default()));
         }
     }
 }

@@ -2,12 +2,12 @@
 //! The node's own processes: at which cgroup their socket calls are met, and what becomes of sockets whose
 //! backend is gone.
 //!
-//! `root` finds the cgroup, `diag` asks the kernel for sockets and ends them (NETLINK_SOCK_DIAG), `orphans`
+//! `cgroup_root` finds the cgroup, `diag` asks the kernel for sockets and ends them (NETLINK_SOCK_DIAG), `orphans`
 //! decides which.
 
+mod cgroup_root;
 mod diag;
 mod orphans;
-mod root;
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -15,9 +15,9 @@ use std::os::fd::AsRawFd as _;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+pub use cgroup_root::{CgroupRoot, RootError};
 pub use diag::{Diag, DiagError};
 pub use orphans::{OrphanMetrics, Orphans};
-pub use root::{CgroupRoot, RootError};
 
 /// Whose sockets are translated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

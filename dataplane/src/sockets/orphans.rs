@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use tracing::{debug, warn};
 
 use super::diag::{Connected, Diag, DiagError};
-use crate::kernel::{FamilyTables, HostFamily, Tables};
+use crate::kernel::{FamilyMaps, HostFamily, PinnedMaps};
 
 /// Between two looks: a rollout removes one backend after the other.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -63,10 +63,10 @@ impl Orphans {
 
     /// Starts the thread, which ends with the sender. It looks once at once: backends may have been removed
     /// while no agent ran. So start it when the kernel is in step.
-    pub fn start(self, tables: Tables, metrics: OrphanMetrics) {
+    pub fn start(self, maps: PinnedMaps, metrics: OrphanMetrics) {
         thread::spawn(move || {
             loop {
-                match look(&tables, &metrics) {
+                match look(&maps, &metrics) {
                     Ok(()) => {}
                     Err(error @ DiagError::NoDestroy) => {
                         warn!(%error, "connected UDP sockets of removed backends are left to time out");
@@ -86,10 +86,10 @@ impl Orphans {
     }
 }
 
-fn look(tables: &Tables, metrics: &OrphanMetrics) -> Result<(), DiagError> {
+fn look(maps: &PinnedMaps, metrics: &OrphanMetrics) -> Result<(), DiagError> {
     let mut diag = Diag::open()?;
     for socket in diag.connected()? {
-        if is_orphan(&socket, tables) && diag.destroy(&socket)? {
+        if is_orphan(&socket, maps) && diag.destroy(&socket)? {
             metrics.destroyed.inc();
             debug!(?socket, "ended");
         }
@@ -98,9 +98,9 @@ fn look(tables: &Tables, metrics: &OrphanMetrics) -> Result<(), DiagError> {
 }
 
 /// Connected by the name of a Service, to a backend that no longer serves it.
-fn is_orphan(socket: &Connected, tables: &Tables) -> bool {
+fn is_orphan(socket: &Connected, maps: &PinnedMaps) -> bool {
     // Most have never heard of a Service.
-    let Ok(peer) = tables.connected.get(&socket.cookie, 0) else {
+    let Ok(peer) = maps.connected.get(&socket.cookie, 0) else {
         return false;
     };
     // It may have been connected to somebody else since.
@@ -108,17 +108,17 @@ fn is_orphan(socket: &Connected, tables: &Tables) -> bool {
         return false;
     }
     match peer.addr.as_mapped() {
-        Some(_) => !serves::<V4>(&tables.v4, &peer),
-        None => !serves::<V6>(&tables.v6, &peer),
+        Some(_) => !serves::<V4>(&maps.v4, &peer),
+        None => !serves::<V6>(&maps.v6, &peer),
     }
 }
 
-fn serves<F: HostFamily>(tables: &FamilyTables<F>, peer: &Peer) -> bool
+fn serves<F: HostFamily>(maps: &FamilyMaps<F>, peer: &Peer) -> bool
 where
     F::Addr: Pod,
 {
     // What cannot be read is left alone.
-    tables.backends.get(&peer.backend.0, 0).map_or(true, |backend| {
+    maps.backends.get(&peer.backend.0, 0).map_or(true, |backend| {
         backend.serves(peer.service, &F::narrow(peer.addr), peer.port)
     })
 }

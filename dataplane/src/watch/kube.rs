@@ -21,8 +21,8 @@ use super::guarded::Guarded;
 use super::watched::Watched;
 use super::{Batch, Closed, Sender, send};
 use crate::causes::Causes;
-use crate::index::door::{Door, name_of};
-use crate::index::{Change, Seen};
+use crate::index::parse::{Parser, name_of};
+use crate::index::{Change, Parsed};
 use crate::metrics::Metrics;
 use crate::model::{NamespacedName, Reason};
 
@@ -95,17 +95,17 @@ async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError>
 
 /// Watches everything there is to watch, for ever: what fails is tried again, and what was known stays in force
 /// meanwhile. Returns when the agent is gone.
-pub async fn run(client: Client, pace: Pace, door: Door, sender: Sender, metrics: Metrics) {
+pub async fn run(client: Client, pace: Pace, parser: Parser, sender: Sender, metrics: Metrics) {
     let paced = watcher::Config::default()
         .page_size(pace.page)
         .timeout(pace.watch_seconds);
-    let selected = paced.clone().labels(&door.selector());
+    let selected = paced.clone().labels(&parser.selector());
     let own_node = paced
         .clone()
-        .fields(&format!("metadata.name={}", door.node_name()));
-    info!(node = door.node_name(), "watching the Kubernetes API");
+        .fields(&format!("metadata.name={}", parser.node_name()));
+    info!(node = parser.node_name(), "watching the Kubernetes API");
     let sink = Sink {
-        door,
+        parser,
         sender,
         metrics,
     };
@@ -118,7 +118,7 @@ pub async fn run(client: Client, pace: Pace, door: Door, sender: Sender, metrics
 }
 
 struct Sink {
-    door: Door,
+    parser: Parser,
     sender: Sender,
     metrics: Metrics,
 }
@@ -182,7 +182,7 @@ impl Sink {
     fn change<K: Watched>(
         &self,
         event: Watch<Guarded<K>>,
-        list: &mut BTreeMap<NamespacedName, Seen<K::Model>>,
+        list: &mut BTreeMap<NamespacedName, Parsed<K::Model>>,
     ) -> Option<Change<K::Model>> {
         // The intention to list is not yet an answer.
         if !matches!(event, Watch::Init) {
@@ -206,10 +206,10 @@ impl Sink {
         }
     }
 
-    fn see<K: Watched>(&self, object: &Guarded<K>) -> Seen<K::Model> {
+    fn see<K: Watched>(&self, object: &Guarded<K>) -> Parsed<K::Model> {
         match object {
-            Guarded::Good(object) => object.admit(&self.door),
-            Guarded::Odd { why, .. } => Seen::refused(Reason::Unreadable(why.clone())),
+            Guarded::Good(object) => object.parse(&self.parser),
+            Guarded::Odd { why, .. } => Parsed::refused(Reason::Unreadable(why.clone())),
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let (sender, receiver) = channel();
         let metrics = Metrics::register(&mut Registry::default());
         let sink = Sink {
-            door: Door::new(NODE),
+            parser: Parser::new(NODE),
             sender,
             metrics,
         };

@@ -9,8 +9,8 @@ use k8s_openapi::api::networking::v1 as networking;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
-use crate::index::door::{Door, name_of};
-use crate::index::{Change, Event, Seen};
+use crate::index::parse::{Parser, name_of};
+use crate::index::{Change, Event, Parsed};
 use crate::model::{Kind, NamespacedName, Node, Service, ServiceCidr, Slice};
 
 pub(super) trait Watched:
@@ -22,7 +22,7 @@ pub(super) trait Watched:
     const OPTIONAL: bool = false;
     type Model: Send;
 
-    fn admit(&self, door: &Door) -> Seen<Self::Model>;
+    fn parse(&self, parser: &Parser) -> Parsed<Self::Model>;
     fn event(change: Change<Self::Model>) -> Event;
 
     fn name(&self) -> NamespacedName {
@@ -35,8 +35,8 @@ impl Watched for core::Service {
     const NAMESPACED: bool = true;
     type Model = Service;
 
-    fn admit(&self, door: &Door) -> Seen<Service> {
-        door.service(self)
+    fn parse(&self, parser: &Parser) -> Parsed<Service> {
+        parser.service(self)
     }
 
     fn event(change: Change<Service>) -> Event {
@@ -49,8 +49,8 @@ impl Watched for discovery::EndpointSlice {
     const NAMESPACED: bool = true;
     type Model = Slice;
 
-    fn admit(&self, door: &Door) -> Seen<Slice> {
-        door.slice(self)
+    fn parse(&self, parser: &Parser) -> Parsed<Slice> {
+        parser.slice(self)
     }
 
     fn event(change: Change<Slice>) -> Event {
@@ -63,8 +63,8 @@ impl Watched for core::Node {
     const NAMESPACED: bool = false;
     type Model = Node;
 
-    fn admit(&self, door: &Door) -> Seen<Node> {
-        door.node(self)
+    fn parse(&self, parser: &Parser) -> Parsed<Node> {
+        parser.node(self)
     }
 
     fn event(change: Change<Node>) -> Event {
@@ -78,8 +78,8 @@ impl Watched for networking::ServiceCIDR {
     const OPTIONAL: bool = true;
     type Model = ServiceCidr;
 
-    fn admit(&self, door: &Door) -> Seen<ServiceCidr> {
-        door.service_cidr(self)
+    fn parse(&self, parser: &Parser) -> Parsed<ServiceCidr> {
+        parser.service_cidr(self)
     }
 
     fn event(change: Change<ServiceCidr>) -> Event {

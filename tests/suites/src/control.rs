@@ -23,7 +23,7 @@ impl<'a> Control<'a> {
             index.apply(event);
         }
         let mut planner = Planner::adopt(maps.load().expect("the tables"), maps.capacity());
-        planner.set_surroundings(index.surroundings());
+        planner.set_node_network(index.node_network());
         let mut control = Self { index, planner, maps };
         let wanted = control.compile();
         let mut resync = Resync::default();
@@ -39,7 +39,7 @@ impl<'a> Control<'a> {
         for event in events {
             self.index.apply(event);
         }
-        self.planner.set_surroundings(self.index.surroundings());
+        self.planner.set_node_network(self.index.node_network());
         let wanted = self.compile();
         let plan = self.planner.plan(&wanted);
         self.carry_out(plan);

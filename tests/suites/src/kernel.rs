@@ -11,7 +11,7 @@ use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::TestRun as _;
 use aya::util::nr_cpus;
 use aya::{Pod, TestRunOptions};
-use dataplane::kernel::{Counters, FamilyTables, HostFamily, KernelMaps, Pins, Programs, Sizes, Tables};
+use dataplane::kernel::{Counters, FamilyMaps, HostFamily, KernelMaps, PinnedMaps, Pins, Programs, Sizes};
 use dataplane::model::Protocol;
 use dataplane::plan::{KernelState, Maps as _, diff};
 use dataplane_common::{Device, Hook, Outcome, Tick, TokenBucket, Verdict};
@@ -31,7 +31,7 @@ const LOOPBACK: u32 = 1;
 pub struct Kernel {
     programs: Programs,
     maps: KernelMaps,
-    tables: Tables,
+    tables: PinnedMaps,
     state: KernelState,
     sockets: Vec<OwnedFd>,
     device: Option<Device>,
@@ -60,8 +60,8 @@ impl Kernel {
         let folder = std::env::temp_dir().join(format!("shunt-test-{}-{number}", std::process::id()));
         let pins = Pins::new(&folder);
         let programs = Programs::load(&pins, &sizes).unwrap_or_else(|error| panic!("{error:?}"));
-        let maps = KernelMaps::new(Tables::open(&pins).expect("the maps just pinned"), sizes);
-        let tables = Tables::open(&pins).expect("the maps just pinned");
+        let maps = KernelMaps::new(PinnedMaps::open(&pins).expect("the maps just pinned"), sizes);
+        let tables = PinnedMaps::open(&pins).expect("the maps just pinned");
         Self {
             programs,
             maps,
@@ -80,7 +80,7 @@ impl Kernel {
     }
 
     /// The maps, to fill them past the planner and to read the counters.
-    pub fn tables(&mut self) -> &mut Tables {
+    pub fn tables(&mut self) -> &mut PinnedMaps {
         &mut self.tables
     }
 
@@ -246,7 +246,7 @@ fn listen(protocol: Protocol, port: u16) -> Vec<OwnedFd> {
 }
 
 fn lose<F: HostFamily>(
-    tables: &mut FamilyTables<F>,
+    tables: &mut FamilyMaps<F>,
     hook: Hook,
     protocol: Protocol,
     src: SocketAddr,
@@ -259,7 +259,7 @@ fn lose<F: HostFamily>(
     }
 }
 
-fn clear<F: HostFamily>(tables: &mut FamilyTables<F>)
+fn clear<F: HostFamily>(tables: &mut FamilyMaps<F>)
 where
     F::Addr: Pod,
 {
@@ -281,7 +281,7 @@ where
     }
 }
 
-fn age<F: HostFamily>(tables: &mut FamilyTables<F>, seconds: u64)
+fn age<F: HostFamily>(tables: &mut FamilyMaps<F>, seconds: u64)
 where
     F::Addr: Pod,
 {

@@ -449,7 +449,7 @@ impl World {
                 state: BackendState::Alive,
                 local: odd,
                 chosen_anywhere: true,
-                chosen_here: odd,
+                chosen_local: odd,
             },
         );
         id

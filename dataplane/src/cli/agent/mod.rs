@@ -22,13 +22,13 @@ use self::sockets::SocketArgs;
 use super::RootArgs;
 use crate::admin::{Admin, serve};
 use crate::agent::{self, Reports};
-use crate::announce::{self, Announcer};
-use crate::devices::{DeviceMetrics, Follower, Rule, Rules, SendRedirects};
+use crate::devices::{Attacher, DeviceMetrics, Rule, Rules, SendRedirects};
+use crate::events::{self, EventSender};
 use crate::health;
 use crate::index::Settings;
-use crate::index::door::Door;
+use crate::index::parse::Parser;
 use crate::kernel::{
-    KernelCollector, KernelMaps, Pins, Programs, Sizes, Sweeper, Tables, packets_may_preempt,
+    KernelCollector, KernelMaps, PinnedMaps, Pins, Programs, Sizes, Sweeper, packets_may_preempt,
 };
 use crate::metrics::Metrics;
 use crate::sockets::{OrphanMetrics, Orphans};
@@ -100,9 +100,9 @@ fn start_log(format: LogFormat) {
 
 async fn serve_node(args: Args) -> anyhow::Result<()> {
     let node_name = node_name(args.node_name.clone())?;
-    let door = args.policy.door(node_name.to_lowercase());
+    let parser = args.policy.parser(node_name.to_lowercase());
     let pins = Pins::new(&args.root.bpf_root);
-    tracing::info!(node = door.node_name(), root = %pins.root().display(), "agent starts");
+    tracing::info!(node = parser.node_name(), root = %pins.root().display(), "agent starts");
 
     if packets_may_preempt() {
         tracing::warn!(
@@ -115,7 +115,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let settings = args.policy.settings()?;
     let source = Source::new(&args).await?;
     let mut programs = Programs::load(&pins, &args.sizes)?;
-    configure(&mut Tables::open(&pins)?, &args)?;
+    configure(&mut PinnedMaps::open(&pins)?, &args)?;
     args.sockets.serve(&mut programs, &pins)?;
 
     let mut registry = Registry::default();
@@ -124,31 +124,31 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let orphan_metrics = OrphanMetrics::register(&mut registry);
     let sweeper = Sweeper::default();
     registry.register_collector(Box::new(KernelCollector::new(
-        Tables::open(&pins)?,
+        PinnedMaps::open(&pins)?,
         sweeper.clone(),
     )));
 
     let (sender, events) = watch::channel();
     let rules = Rules(args.devices.clone());
-    let follower = Follower::start(
+    let attacher = Attacher::start(
         programs,
-        Tables::open(&pins)?,
+        PinnedMaps::open(&pins)?,
         pins.clone(),
         (rules, args.policy.pod_devices()),
         device_metrics,
     )
     .await?;
-    tokio::spawn(follower.run(sender.clone()));
-    let announcer = source.start(door, sender, metrics.clone());
+    tokio::spawn(attacher.run(sender.clone()));
+    let kube_events = source.start(parser, sender, metrics.clone());
 
-    let reports = Reports::new(metrics, announcer.clone());
+    let reports = Reports::new(metrics, kube_events.clone());
     let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
     tokio::spawn(health::serve_proxy(
         args.healthz,
         health.clone(),
         std::future::pending(),
     ));
-    tokio::spawn(health::serve_services(checks, health, announcer));
+    tokio::spawn(health::serve_services(checks, health, kube_events));
     let admin = Admin {
         heartbeat: reports.heartbeat.clone(),
         ready: reports.ready.clone(),
@@ -156,9 +156,9 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
         status: reports.status.subscribe(),
     };
     let (backend_gone, orphans) = Orphans::new();
-    let maps = KernelMaps::new(Tables::open(&pins)?, args.sizes).telling(backend_gone);
+    let maps = KernelMaps::new(PinnedMaps::open(&pins)?, args.sizes).reporting(backend_gone);
     let has_sockets = args.sockets.is_on();
-    let tables = Tables::open(&pins)?;
+    let pinned = PinnedMaps::open(&pins)?;
     let once_ready = move || {
         // Until now they have served whatever came: ours come first, but had nothing in their maps.
         match pins.remove_others() {
@@ -170,7 +170,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
             Err(error) => tracing::warn!(%error, "programs of another version may still be attached"),
         }
         if has_sockets {
-            orphans.start(tables, orphan_metrics);
+            orphans.start(pinned, orphan_metrics);
         }
         if let Err(error) = sweeper.start(&pins) {
             tracing::warn!(%error, "expired flows are not swept");
@@ -195,19 +195,19 @@ impl Source {
         })
     }
 
-    /// Lets events come. What is to be told to the cluster can be told to the announcer returned.
-    fn start(self, door: Door, sender: Sender, metrics: Metrics) -> Announcer {
+    /// Starts the watches. What is returned posts Kubernetes Events to the cluster, if there is one.
+    fn start(self, parser: Parser, sender: Sender, metrics: Metrics) -> EventSender {
         match self {
             Self::Folder(directory) => {
-                tokio::spawn(manifests::run(directory, door, sender, metrics));
-                Announcer::default()
+                tokio::spawn(manifests::run(directory, parser, sender, metrics));
+                EventSender::default()
             }
             Self::Cluster(client) => {
-                let node = door.node_name().to_owned();
-                let (announcer, announcements) = Announcer::channel(&node);
-                tokio::spawn(announce::post(client.clone(), node, announcements));
-                tokio::spawn(watch::kube::run(client, Pace::default(), door, sender, metrics));
-                announcer
+                let node = parser.node_name().to_owned();
+                let (kube_events, warnings) = EventSender::channel(&node);
+                tokio::spawn(events::post(client.clone(), node, warnings));
+                tokio::spawn(watch::kube::run(client, Pace::default(), parser, sender, metrics));
+                kube_events
             }
         }
     }
@@ -253,8 +253,8 @@ fn node_name(given: Option<String>) -> anyhow::Result<String> {
 }
 
 /// Writes the node's settings; what an earlier agent found and saved stays.
-fn configure(tables: &mut Tables, args: &Args) -> anyhow::Result<()> {
-    let before = tables.config.get(&0, 0).unwrap_or_default();
+fn configure(pinned: &mut PinnedMaps, args: &Args) -> anyhow::Result<()> {
+    let before = pinned.config.get(&0, 0).unwrap_or_default();
     let redirects = SendRedirects::turn_off_for_all(before.send_redirects_all != 0);
     let ephemeral = ephemeral_ports();
     let (ports_first, ports_count) = ports_outside_ephemeral(&ephemeral);
@@ -276,7 +276,7 @@ fn configure(tables: &mut Tables, args: &Args) -> anyhow::Result<()> {
         reserved: 0,
         netns: args.sockets.netns()?,
     };
-    tables
+    pinned
         .config
         .set(0, config, 0)
         .context("cannot write the map config")?;

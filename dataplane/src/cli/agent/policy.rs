@@ -7,7 +7,7 @@ use dataplane_common::Config;
 use ipnet::IpNet;
 
 use crate::devices::PodDevices;
-use crate::index::door::Door;
+use crate::index::parse::Parser;
 use crate::index::{NodePortAddress, NodePortAddresses, Pods, Settings};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -125,11 +125,11 @@ impl PolicyArgs {
     }
 
     /// What of the cluster is to be seen.
-    pub(super) fn door(&self, node_name: String) -> Door {
-        let door = Door::new(node_name);
+    pub(super) fn parser(&self, node_name: String) -> Parser {
+        let parser = Parser::new(node_name);
         match &self.service_proxy_name {
-            Some(name) => door.for_proxy(name.as_str()),
-            None => door,
+            Some(name) => parser.for_proxy(name.as_str()),
+            None => parser,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use self::settings::Settings;
 use super::ShowArgs;
 use super::output::{Format, json, line, table};
-use crate::kernel::{Counters, FamilyTables, HostFamily, OutcomeCount, Pins, Tables, sockets_cgroup};
+use crate::kernel::{Counters, FamilyMaps, HostFamily, OutcomeCount, PinnedMaps, Pins, sockets_cgroup};
 use dataplane_common::{BackendState, Config, DeviceKind, MAP_ABI};
 
 #[derive(Debug, Serialize)]
@@ -53,15 +53,15 @@ struct Entries {
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
-    let tables = Tables::open(&pins)?;
+    let maps = PinnedMaps::open(&pins)?;
     let status = Status {
         root: pins.root().display().to_string(),
         map_abi: MAP_ABI,
-        settings: Settings::read(&pins, &tables),
-        devices: devices(&pins, &tables),
-        sockets: sockets(&pins, &tables),
-        entries: entries(&tables),
-        outcomes: Counters(&tables)
+        settings: Settings::read(&pins, &maps),
+        devices: devices(&pins, &maps),
+        sockets: sockets(&pins, &maps),
+        entries: entries(&maps),
+        outcomes: Counters(&maps)
             .outcomes()
             .into_iter()
             .filter(|count| count.packets > 0)
@@ -74,9 +74,9 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
+fn devices(pins: &Pins, maps: &PinnedMaps) -> Vec<DeviceStatus> {
     let attached = crate::kernel::attached(pins);
-    let mut devices: Vec<_> = tables
+    let mut devices: Vec<_> = maps
         .devices
         .iter()
         .flatten()
@@ -95,30 +95,30 @@ fn devices(pins: &Pins, tables: &Tables) -> Vec<DeviceStatus> {
     devices
 }
 
-fn sockets(pins: &Pins, tables: &Tables) -> Option<SocketsStatus> {
-    let config = tables.config.get(&0, 0).unwrap_or_default();
+fn sockets(pins: &Pins, maps: &PinnedMaps) -> Option<SocketsStatus> {
+    let config = maps.config.get(&0, 0).unwrap_or_default();
     Some(SocketsStatus {
         cgroup: sockets_cgroup(pins)?,
         pods: config.flags & Config::POD_SOCKETS != 0,
     })
 }
 
-fn entries(tables: &Tables) -> Entries {
+fn entries(maps: &PinnedMaps) -> Entries {
     Entries {
-        services: tables.services.keys().count(),
-        frontends: tables.v4.frontends.keys().count() + tables.v6.frontends.keys().count(),
-        addresses: tables.v4.addresses.keys().count() + tables.v6.addresses.keys().count(),
-        sets: tables.sets.keys().count(),
-        backends: alive(&tables.v4) + alive(&tables.v6),
-        flows: tables.v4.flows.keys().count() + tables.v6.flows.keys().count(),
+        services: maps.services.keys().count(),
+        frontends: maps.v4.frontends.keys().count() + maps.v6.frontends.keys().count(),
+        addresses: maps.v4.addresses.keys().count() + maps.v6.addresses.keys().count(),
+        sets: maps.sets.keys().count(),
+        backends: alive(&maps.v4) + alive(&maps.v6),
+        flows: maps.v4.flows.keys().count() + maps.v6.flows.keys().count(),
     }
 }
 
-fn alive<F: HostFamily>(tables: &FamilyTables<F>) -> usize
+fn alive<F: HostFamily>(maps: &FamilyMaps<F>) -> usize
 where
     F::Addr: aya::Pod,
 {
-    let backends = tables.all_backends().unwrap_or_default();
+    let backends = maps.all_backends().unwrap_or_default();
     backends
         .iter()
         .filter(|backend| backend.state() != BackendState::Gone)

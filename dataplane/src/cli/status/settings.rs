@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::output::table;
 use crate::kernel::convert::from_networks;
-use crate::kernel::{FamilyTables, HostFamily, Pins, Tables, sockets_cgroup};
+use crate::kernel::{FamilyMaps, HostFamily, PinnedMaps, Pins, sockets_cgroup};
 use crate::model::Detect;
 use crate::sockets::CgroupRoot;
 
@@ -48,13 +48,13 @@ struct FamilySettings {
 }
 
 impl Settings {
-    pub(super) fn read(pins: &Pins, tables: &Tables) -> Self {
-        let config = tables.config.get(&0, 0).unwrap_or_default();
+    pub(super) fn read(pins: &Pins, maps: &PinnedMaps) -> Self {
+        let config = maps.config.get(&0, 0).unwrap_or_default();
         let cgroup = sockets_cgroup(pins);
         Self {
             cgroup_root: cgroup.and_then(in_sight),
-            ipv4: FamilySettings::read(&tables.v4),
-            ipv6: FamilySettings::read(&tables.v6),
+            ipv4: FamilySettings::read(&maps.v4),
+            ipv6: FamilySettings::read(&maps.v6),
             ..Self::of(&config, cgroup.is_some())
         }
     }
@@ -144,12 +144,12 @@ impl Settings {
 }
 
 impl FamilySettings {
-    fn read<F: HostFamily>(tables: &FamilyTables<F>) -> Self
+    fn read<F: HostFamily>(maps: &FamilyMaps<F>) -> Self
     where
         F::Addr: aya::Pod,
     {
-        let networks = from_networks(&tables.networks.get(&0, 0).unwrap_or_default());
-        let serving = tables.addresses.iter().flatten();
+        let networks = from_networks(&maps.networks.get(&0, 0).unwrap_or_default());
+        let serving = maps.addresses.iter().flatten();
         let mut nodeport_addresses: Vec<_> = serving
             .filter(|(_, flags)| flags.has(AddressFlags::NODE_PORTS))
             .map(|(addr, _)| F::to_ip(addr))

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 
-use super::super::door::Door;
+use super::super::parse::Parser;
 use super::super::testing::{NODE, applied, deleted, object, service, slice};
 use super::{index_of, names, reasons};
 use crate::compile::{Compiled, Port};
@@ -216,7 +216,7 @@ fn health_checks_are_for_balancers_whose_policy_is_local() {
         let mut web = web();
         change(&mut web);
         let web: core::Service = object(web);
-        Door::new(NODE)
+        Parser::new(NODE)
             .service(&web)
             .model
             .unwrap()
@@ -333,16 +333,16 @@ fn a_service_that_becomes_a_mere_name_or_another_proxys_is_gone_and_comes_back()
 
 #[test]
 fn a_proxy_with_a_name_sees_what_names_it_and_nothing_else() {
-    let door = Door::new(NODE).for_proxy("mine");
+    let parser = Parser::new(NODE).for_proxy("mine");
     assert_eq!(
-        door.selector(),
+        parser.selector(),
         "service.kubernetes.io/service-proxy-name=mine,!service.kubernetes.io/headless"
     );
     let seen = |labels: Value| {
         let mut web = web();
         web["metadata"]["labels"] = labels;
         let web: core::Service = object(web);
-        door.service(&web).model.is_some()
+        parser.service(&web).model.is_some()
     };
     assert!(seen(
         json!({ "service.kubernetes.io/service-proxy-name": "mine" })

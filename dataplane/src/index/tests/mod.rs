@@ -397,7 +397,7 @@ fn kernel_after(first: Vec<Event>, events: Vec<Event>, step: usize) -> Contents 
     let mut maps = MemoryMaps::default();
     let mut planner = Planner::adopt(maps.state.clone(), maps.capacity());
     let sync = |index: &mut Index, planner: &mut Planner, maps: &mut MemoryMaps| {
-        planner.set_surroundings(index.surroundings());
+        planner.set_node_network(index.node_network());
         let wanted = index
             .take_dirty()
             .into_iter()

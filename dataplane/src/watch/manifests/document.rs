@@ -2,6 +2,7 @@
 //! What is in a file: documents, each of them an object or a list of objects.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
@@ -9,18 +10,30 @@ use k8s_openapi::api::networking::v1 as networking;
 use serde_json::Value;
 
 use super::super::watched::Watched;
-use super::view::Key;
-use crate::index::Seen;
-use crate::index::door::Door;
-use crate::model::{Node, Reason, Service, ServiceCidr, Slice};
+use crate::index::Parsed;
+use crate::index::parse::Parser;
+use crate::model::{Kind, NamespacedName, Node, ObjectRef, Reason, Service, ServiceCidr, Slice};
+
+/// An object, by its kind and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) kind: Kind,
+    pub(super) name: NamespacedName,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ObjectRef::new(self.kind, &self.name).fmt(f)
+    }
+}
 
 /// An object of one of the kinds that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
-    Service(Seen<Service>),
-    Slice(Seen<Slice>),
-    Node(Seen<Node>),
-    ServiceCidr(Seen<ServiceCidr>),
+    Service(Parsed<Service>),
+    Slice(Parsed<Slice>),
+    Node(Parsed<Node>),
+    ServiceCidr(Parsed<ServiceCidr>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,18 +45,18 @@ pub(super) struct File {
 
 impl File {
     /// One bad document leaves the others alone.
-    pub(super) fn parse(name: &str, text: &str, door: &Door) -> Self {
+    pub(super) fn parse(name: &str, text: &str, parser: &Parser) -> Self {
         let mut file = Self::default();
         if name.ends_with(".json") {
             for (at, value) in serde_json::Deserializer::from_str(text)
                 .into_iter::<Value>()
                 .enumerate()
             {
-                file.add_document(at + 1, value.map_err(|failure| failure.to_string()), door);
+                file.add_document(at + 1, value.map_err(|failure| failure.to_string()), parser);
             }
         } else {
             for (at, text) in documents(text).into_iter().enumerate() {
-                file.add_document(at + 1, yaml(&text), door);
+                file.add_document(at + 1, yaml(&text), parser);
             }
         }
         file
@@ -56,10 +69,10 @@ impl File {
         }
     }
 
-    fn add_document(&mut self, number: usize, value: Result<Value, String>, door: &Door) {
+    fn add_document(&mut self, number: usize, value: Result<Value, String>, parser: &Parser) {
         match value {
             Ok(Value::Null) => {}
-            Ok(value) => self.add(&format!("document {number}"), &value, None, door),
+            Ok(value) => self.add(&format!("document {number}"), &value, None, parser),
             Err(why) => self
                 .reasons
                 .push(Reason::Unreadable(format!("document {number}: {why}"))),
@@ -67,7 +80,7 @@ impl File {
     }
 
     /// `listed` is the kind of the items of a typed list: they need not repeat it.
-    fn add(&mut self, place: &str, value: &Value, listed: Option<(&str, &str)>, door: &Door) {
+    fn add(&mut self, place: &str, value: &Value, listed: Option<(&str, &str)>, parser: &Parser) {
         let text = |field| value.get(field).and_then(Value::as_str);
         let version = text("apiVersion").or(listed.map(|(version, _)| version));
         let kind = text("kind").or(listed.map(|(_, kind)| kind));
@@ -78,18 +91,18 @@ impl File {
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), value.get("items")) {
             let listed = (!of.is_empty()).then_some((version, of));
             for (at, item) in items.as_array().into_iter().flatten().enumerate() {
-                self.add(&format!("{place}, item {}", at + 1), item, listed, door);
+                self.add(&format!("{place}, item {}", at + 1), item, listed, parser);
             }
             return;
         }
         match (version, kind) {
-            ("v1", "Service") => self.put::<core::Service>(place, value, door, Object::Service),
-            ("v1", "Node") => self.put::<core::Node>(place, value, door, Object::Node),
+            ("v1", "Service") => self.put::<core::Service>(place, value, parser, Object::Service),
+            ("v1", "Node") => self.put::<core::Node>(place, value, parser, Object::Node),
             ("discovery.k8s.io/v1", "EndpointSlice") => {
-                self.put::<discovery::EndpointSlice>(place, value, door, Object::Slice);
+                self.put::<discovery::EndpointSlice>(place, value, parser, Object::Slice);
             }
             ("networking.k8s.io/v1", "ServiceCIDR") => {
-                self.put::<networking::ServiceCIDR>(place, value, door, Object::ServiceCidr);
+                self.put::<networking::ServiceCIDR>(place, value, parser, Object::ServiceCidr);
             }
             // Manifests of applications have Deployments and much else; those are for others.
             _ => {}
@@ -100,8 +113,8 @@ impl File {
         &mut self,
         place: &str,
         value: &Value,
-        door: &Door,
-        wrap: fn(Seen<K::Model>) -> Object,
+        parser: &Parser,
+        wrap: fn(Parsed<K::Model>) -> Object,
     ) {
         let object = match K::deserialize(value) {
             Ok(object) => object,
@@ -129,7 +142,7 @@ impl File {
                 winner,
             });
         }
-        self.objects.insert(key, wrap(object.admit(door)));
+        self.objects.insert(key, wrap(object.parse(parser)));
     }
 }
 

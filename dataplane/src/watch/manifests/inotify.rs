@@ -13,7 +13,7 @@ use super::is_manifest;
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum FileChange {
     File(String, FileEvent),
     /// Too much to be told one by one, or all at once by a symbolic link (the way ConfigMaps are mounted).
     Everything,
@@ -58,7 +58,7 @@ impl Inotify {
     }
 
     /// Waits until something happens.
-    pub(super) async fn next(&self) -> io::Result<Vec<Seen>> {
+    pub(super) async fn next(&self) -> io::Result<Vec<FileChange>> {
         loop {
             let mut guard = self.0.readable().await?;
             match guard.get_inner().0.read_events() {
@@ -70,17 +70,17 @@ impl Inotify {
     }
 }
 
-fn seen(event: &InotifyEvent) -> Option<Seen> {
+fn seen(event: &InotifyEvent) -> Option<FileChange> {
     let is = |flags| event.mask.intersects(flags);
     if is(AddWatchFlags::IN_Q_OVERFLOW) {
-        return Some(Seen::Everything);
+        return Some(FileChange::Everything);
     }
     if is(AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED) {
-        return Some(Seen::Gone);
+        return Some(FileChange::Gone);
     }
     let name = event.name.as_ref()?.to_str()?;
     if name == "..data" {
-        return Some(Seen::Everything);
+        return Some(FileChange::Everything);
     }
     let event = if is(AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO) {
         FileEvent::Complete
@@ -89,5 +89,5 @@ fn seen(event: &InotifyEvent) -> Option<Seen> {
     } else {
         FileEvent::Removed
     };
-    is_manifest(name).then(|| Seen::File(name.to_owned(), event))
+    is_manifest(name).then(|| FileChange::File(name.to_owned(), event))
 }

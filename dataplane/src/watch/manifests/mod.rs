@@ -9,9 +9,9 @@
 mod changes;
 mod document;
 mod inotify;
+mod merge;
 #[cfg(test)]
 mod tests;
-mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,13 +22,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::{Batch, Closed, Sender, send};
-use crate::index::door::Door;
+use crate::index::parse::Parser;
 use crate::metrics::Metrics;
 use crate::model::Kind;
 use changes::Changes;
 use document::File;
-use inotify::{Inotify, Seen};
-use view::View;
+use inotify::{FileChange, Inotify};
+use merge::Merged;
 
 /// How long to wait for a directory that is not there, or not any more.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -37,13 +37,13 @@ const LONGEST_FILE: u64 = 256 << 20;
 
 /// Follows the directory for ever; while it is gone, what was read last stays in force. Returns when the agent is
 /// gone.
-pub async fn run(directory: PathBuf, door: Door, sender: Sender, metrics: Metrics) {
+pub async fn run(directory: PathBuf, parser: Parser, sender: Sender, metrics: Metrics) {
     let mut manifests = Manifests {
         directory,
-        door,
+        parser,
         sender,
         metrics,
-        view: View::default(),
+        merged: Merged::default(),
         synced: false,
     };
     loop {
@@ -57,10 +57,10 @@ pub async fn run(directory: PathBuf, door: Door, sender: Sender, metrics: Metric
 
 struct Manifests {
     directory: PathBuf,
-    door: Door,
+    parser: Parser,
     sender: Sender,
     metrics: Metrics,
-    view: View,
+    merged: Merged,
     synced: bool,
 }
 
@@ -86,9 +86,9 @@ impl Manifests {
                 seen = inotify.next() => {
                     for seen in seen? {
                         match seen {
-                            Seen::Gone => return Err(io::ErrorKind::NotFound.into()),
-                            Seen::Everything => changes.everything(self.all(list(&self.directory)?)),
-                            Seen::File(name, event) => changes.note(name, event, Instant::now()),
+                            FileChange::Gone => return Err(io::ErrorKind::NotFound.into()),
+                            FileChange::Everything => changes.everything(self.all(list(&self.directory)?)),
+                            FileChange::File(name, event) => changes.note(name, event, Instant::now()),
                         }
                     }
                 }
@@ -108,21 +108,21 @@ impl Manifests {
     fn all(&self, names: BTreeSet<String>) -> BTreeSet<String> {
         names
             .into_iter()
-            .chain(self.view.files().map(str::to_owned))
+            .chain(self.merged.files().map(str::to_owned))
             .collect()
     }
 
     async fn take_in(&mut self, received: Instant, names: BTreeSet<String>) -> Result<(), Closed> {
         debug!(?names, "manifests changed");
         self.metrics.watch_event(Kind::Manifest);
-        let files = read_all(self.directory.clone(), names, self.door.clone()).await;
+        let files = read_all(self.directory.clone(), names, self.parser.clone()).await;
         let mut events = Vec::new();
         for (name, file) in files {
-            events.extend(self.view.replace(name, file));
+            events.extend(self.merged.replace(name, file));
         }
         if !self.synced {
             self.synced = true;
-            events = self.view.everything();
+            events = self.merged.everything();
         }
         send(&self.sender, Batch { received, events }).await
     }
@@ -157,11 +157,15 @@ fn is_manifest(name: &str) -> bool {
 }
 
 /// Off the agent's thread: a large file takes long to parse.
-async fn read_all(directory: PathBuf, names: BTreeSet<String>, door: Door) -> BTreeMap<String, Option<File>> {
+async fn read_all(
+    directory: PathBuf,
+    names: BTreeSet<String>,
+    parser: Parser,
+) -> BTreeMap<String, Option<File>> {
     let reading = tokio::task::spawn_blocking(move || {
         names
             .into_iter()
-            .map(|name| (name.clone(), read(&directory, &name, &door)))
+            .map(|name| (name.clone(), read(&directory, &name, &parser)))
             .collect()
     });
     reading.await.unwrap_or_else(|failure| {
@@ -171,7 +175,7 @@ async fn read_all(directory: PathBuf, names: BTreeSet<String>, door: Door) -> BT
 }
 
 /// Nothing where there is no file.
-fn read(directory: &Path, name: &str, door: &Door) -> Option<File> {
+fn read(directory: &Path, name: &str, parser: &Parser) -> Option<File> {
     let path = directory.join(name);
     let text = match std::fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => return None,
@@ -184,7 +188,7 @@ fn read(directory: &Path, name: &str, door: &Door) -> Option<File> {
         Err(failure) => Err(failure.to_string()),
     };
     Some(match text {
-        Ok(text) => File::parse(name, &text, door),
+        Ok(text) => File::parse(name, &text, parser),
         Err(why) => File::unreadable(why),
     })
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::super::channel;
 use super::*;
 use crate::agent::{Reports, run as run_agent};
-use crate::announce::Announcer;
+use crate::events::EventSender;
 use crate::index::Settings;
 use crate::index::testing::{NODE, node, service, slice};
 use crate::index::{Event, Index};
@@ -25,7 +25,7 @@ use crate::plan::testing::contents;
 use crate::plan::{Capacity, KernelState, Maps, MapsError, MemoryMaps, Op};
 
 fn parse(name: &str, text: &str) -> File {
-    File::parse(name, text, &Door::new(NODE))
+    File::parse(name, text, &Parser::new(NODE))
 }
 
 fn keys(file: &File) -> Vec<String> {
@@ -110,7 +110,7 @@ fn other_kinds_and_other_groups_are_for_others() {
     assert_eq!(parse("app.yaml", &yaml_of(&others)), File::default());
 }
 
-/// What an index makes of a view's events: Services by address, and refusals.
+/// What an index makes of a merged's events: Services by address, and refusals.
 fn known(index: &Index) -> Vec<String> {
     index
         .refusals()
@@ -127,16 +127,16 @@ fn feed(index: &mut Index, events: Vec<Event>) {
 
 #[test]
 fn of_one_object_in_two_files_the_first_files_counts_and_the_other_is_told() {
-    let (mut view, mut index) = (View::default(), Index::default());
+    let (mut merged, mut index) = (Merged::default(), Index::default());
     let file = |cluster_ip| Some(parse("x.yaml", &yaml_of(&[service("web", cluster_ip)])));
-    feed(&mut index, view.replace("b.yaml".into(), file("10.96.0.2")));
+    feed(&mut index, merged.replace("b.yaml".into(), file("10.96.0.2")));
     assert_eq!(known(&index), [""; 0]);
-    feed(&mut index, view.replace("a.yaml".into(), file("10.96.0.1")));
+    feed(&mut index, merged.replace("a.yaml".into(), file("10.96.0.1")));
     assert_eq!(
         known(&index),
         ["manifest b.yaml: Service default/web is also defined in a.yaml, which is used"]
     );
-    feed(&mut index, view.replace("a.yaml".into(), None));
+    feed(&mut index, merged.replace("a.yaml".into(), None));
     assert_eq!(known(&index), [""; 0]);
     let name = crate::model::ServiceName::new("default", "web");
     let addresses = |index: &mut Index| -> Vec<String> {
@@ -147,7 +147,7 @@ fn of_one_object_in_two_files_the_first_files_counts_and_the_other_is_told() {
             .collect()
     };
     assert_eq!(addresses(&mut index), ["10.96.0.2"]);
-    feed(&mut index, view.replace("b.yaml".into(), None));
+    feed(&mut index, merged.replace("b.yaml".into(), None));
     assert_eq!(addresses(&mut index), [""; 0]);
 }
 
@@ -170,17 +170,17 @@ proptest! {
     fn any_history_of_files_leads_to_what_the_last_files_say(
         history in vec((prop::sample::select(vec!["1.yaml", "2.yaml", "3.yaml"]), a_file()), 0..12),
     ) {
-        let (mut view, mut index) = (View::default(), Index::default());
+        let (mut merged, mut index) = (Merged::default(), Index::default());
         let mut last = BTreeMap::new();
         for (name, file) in history {
-            feed(&mut index, view.replace(name.to_owned(), file.clone()));
+            feed(&mut index, merged.replace(name.to_owned(), file.clone()));
             last.insert(name.to_owned(), file);
         }
-        let (mut fresh_view, mut fresh) = (View::default(), Index::default());
+        let (mut fresh_merged, mut fresh) = (Merged::default(), Index::default());
         for (name, file) in last {
-            drop(fresh_view.replace(name, file));
+            drop(fresh_merged.replace(name, file));
         }
-        feed(&mut fresh, fresh_view.everything());
+        feed(&mut fresh, fresh_merged.everything());
         prop_assert_eq!(known(&index), known(&fresh));
         for name in ["a", "b", "c"] {
             let name = crate::model::ServiceName::new("default", name);
@@ -238,7 +238,7 @@ impl Bench {
             memory: MemoryMaps::default(),
             state,
         };
-        let reports = Reports::new(metrics.clone(), Announcer::default());
+        let reports = Reports::new(metrics.clone(), EventSender::default());
         let addresses = sender.clone();
         let agent = run_agent(
             receiver,
@@ -247,7 +247,12 @@ impl Bench {
             reports,
             std::future::pending(),
         );
-        let source = run(self.directory.path().to_owned(), Door::new(NODE), sender, metrics);
+        let source = run(
+            self.directory.path().to_owned(),
+            Parser::new(NODE),
+            sender,
+            metrics,
+        );
         self.kernel = kernel;
         self.tasks.push(tokio::spawn(async {
             agent.await;

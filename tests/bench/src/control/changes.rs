@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use apiserver::bulk::Bulk;
-use dataplane::kernel::{Pins, Tables};
+use dataplane::kernel::{PinnedMaps, Pins};
 use dataplane_common::{FrontendKey, Port, Protocol, SetId, V4};
 use lab::Lab;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(super) fn measure(
     agent: &Running,
     found: &mut Found,
 ) -> anyhow::Result<()> {
-    let kernel = Kernel(Tables::open(&Pins::new(lab.node(1).bpf_root()))?);
+    let kernel = Kernel(PinnedMaps::open(&Pins::new(lab.node(1).bpf_root()))?);
     single(plan, cluster, &kernel, agent, found)?;
     burst(plan, cluster, &kernel, found)?;
     rollout(cluster, &kernel, agent, found)
@@ -158,7 +158,7 @@ fn large_slice(number: u32, generation: u32) -> Value {
 }
 
 /// The node's maps, read only.
-struct Kernel(Tables);
+struct Kernel(PinnedMaps);
 
 impl Kernel {
     /// The set that a Service's frontend leads to: another one after each change of endpoints.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context as _;
 use aya::Pod;
-use dataplane::kernel::{FamilyTables, HostFamily, Sizes};
+use dataplane::kernel::{FamilyMaps, HostFamily, Sizes};
 use dataplane::model::{
     Family, FrontendKey, FrontendKind, Protocol, ServiceName, ServicePortName, TrafficPolicy,
 };
@@ -189,7 +189,7 @@ fn add_set(state: &mut KernelState, family: Family, service: ServiceId, index: u
                 state: BackendState::Alive,
                 local: false,
                 chosen_anywhere: true,
-                chosen_here: false,
+                chosen_local: false,
             },
         );
         members.push(id);
@@ -238,7 +238,7 @@ fn add_frontends(state: &mut KernelState, service: ServiceId, vip: SocketAddr, s
 }
 
 /// Flows that lead in a circle: TCP through all places, UDP to and fro between the first Service's backends.
-fn fill<F: HostFamily>(tables: &mut FamilyTables<F>, flows: u32) -> anyhow::Result<()>
+fn fill<F: HostFamily>(tables: &mut FamilyMaps<F>, flows: u32) -> anyhow::Result<()>
 where
     F::Addr: Pod,
 {
@@ -258,7 +258,7 @@ where
 
 /// Both entries of a flow that came to `from` and goes to `to`.
 fn put<F: HostFamily>(
-    tables: &mut FamilyTables<F>,
+    tables: &mut FamilyMaps<F>,
     protocol: common::Protocol,
     from: SocketAddr,
     to: SocketAddr,
@@ -295,7 +295,7 @@ fn established<F: HostFamily>(to: SocketAddr, peer_port: u16) -> anyhow::Result<
 
 /// Entries that wait, at the device the packets leave by, for the source they will be given.
 pub(super) fn expect_masquerade<F: HostFamily>(
-    tables: &mut FamilyTables<F>,
+    tables: &mut FamilyMaps<F>,
     packets: impl Iterator<Item = (SocketAddr, SocketAddr)>,
 ) -> anyhow::Result<()>
 where

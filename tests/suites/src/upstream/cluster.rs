@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use dataplane::index::door::{Door, name_of};
+use dataplane::index::parse::{Parser, name_of};
 use dataplane::index::{Change, Event, Pods, Settings};
 use dataplane::model::{NodeAddress, NodeAddresses};
 use dataplane::plan::MemoryMaps;
@@ -198,10 +198,10 @@ impl Cluster {
             .any(|it| it["addresses"][0] == addr.as_str() && it["nodeName"] == NODE_NAME)
     }
 
-    /// What the kernel is to hold: through the door, index, compiler and planner.
+    /// What the kernel is to hold: through the parser, index, compiler and planner.
     pub(super) fn world(&self) -> World {
         let mut maps = MemoryMaps::default();
-        let events = self.events(&Door::new(NODE_NAME));
+        let events = self.events(&Parser::new(NODE_NAME));
         Control::start(self.settings.clone(), &mut maps, events);
         World {
             state: maps.state,
@@ -210,7 +210,7 @@ impl Cluster {
         }
     }
 
-    fn events(&self, door: &Door) -> Vec<Event> {
+    fn events(&self, parser: &Parser) -> Vec<Event> {
         let services = self.services.iter().map(object::<Service>);
         let slices = self.slices.iter().map(object::<EndpointSlice>);
         let mut labels = json!({});
@@ -224,16 +224,16 @@ impl Cluster {
                 { "type": "InternalIP", "address": "2001:db8::1" },
             ] },
         }));
-        let nodes = [(name_of(&node.metadata, false), door.node(&node))];
+        let nodes = [(name_of(&node.metadata, false), parser.node(&node))];
         vec![
             Event::Services(Change::Reset(
                 services
-                    .map(|it| (name_of(&it.metadata, true), door.service(&it)))
+                    .map(|it| (name_of(&it.metadata, true), parser.service(&it)))
                     .collect(),
             )),
             Event::Slices(Change::Reset(
                 slices
-                    .map(|it| (name_of(&it.metadata, true), door.slice(&it)))
+                    .map(|it| (name_of(&it.metadata, true), parser.slice(&it)))
                     .collect(),
             )),
             Event::Nodes(Change::Reset(nodes.into())),

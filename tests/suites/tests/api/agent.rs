@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dataplane::admin::{Ready, Status};
 use dataplane::agent::{Reports, run};
-use dataplane::announce::Announcer;
-use dataplane::index::door::Door;
+use dataplane::events::EventSender;
+use dataplane::index::parse::Parser;
 use dataplane::index::{Event, Settings};
 use dataplane::metrics::Metrics;
 use dataplane::watch::kube::{self, Pace};
@@ -39,7 +39,7 @@ impl Agent {
         let (sender, receiver) = channel();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let reports = Reports::new(metrics.clone(), Announcer::default());
+        let reports = Reports::new(metrics.clone(), EventSender::default());
         let (ready, status) = (reports.ready.clone(), reports.status.subscribe());
         // The node's own addresses come from the kernel, which is not part of this.
         sender
@@ -50,7 +50,7 @@ impl Agent {
         let watches = tokio::spawn(kube::run(
             client,
             Pace::default(),
-            Door::new(NODE),
+            Parser::new(NODE),
             sender,
             metrics,
         ));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where API objects become models, and odd ones are refused. The only place of the pure core that knows the
+//! Parses API objects into models, and refuses invalid ones. The only place of the pure core that knows the
 //! Kubernetes API.
 //!
 //! What an object leaves open is filled in as the API server would: manifests need not have been there.
@@ -18,7 +18,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::event::Seen;
+use super::event::Parsed;
 use crate::model::{NamespacedName, Node, Service, ServiceCidr, Slice};
 
 /// Its presence hides an object, whatever its value, from all proxies but one of that name.
@@ -29,15 +29,15 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
-/// Sees every object from one node.
+/// Parses every object from the view of one node.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct Parser {
     node_name: Arc<str>,
     /// What this proxy is called, if it is there for the objects with that name only.
     proxy_name: Option<Arc<str>>,
 }
 
-impl Door {
+impl Parser {
     pub fn new(node_name: impl Into<Arc<str>>) -> Self {
         Self {
             node_name: node_name.into(),
@@ -66,30 +66,30 @@ impl Door {
         &self.node_name
     }
 
-    pub fn service(&self, object: &core::Service) -> Seen<Service> {
+    pub fn service(&self, object: &core::Service) -> Parsed<Service> {
         if self.is_hidden(&object.metadata) {
-            return Seen::hidden();
+            return Parsed::hidden();
         }
-        service::admit(object)
+        service::parse(object)
     }
 
-    pub fn slice(&self, object: &discovery::EndpointSlice) -> Seen<Slice> {
+    pub fn slice(&self, object: &discovery::EndpointSlice) -> Parsed<Slice> {
         if self.is_hidden(&object.metadata) {
-            return Seen::hidden();
+            return Parsed::hidden();
         }
-        slice::admit(object, &self.node_name)
+        slice::parse(object, &self.node_name)
     }
 
-    pub fn service_cidr(&self, object: &networking::ServiceCIDR) -> Seen<ServiceCidr> {
-        service_cidr::admit(object)
+    pub fn service_cidr(&self, object: &networking::ServiceCIDR) -> Parsed<ServiceCidr> {
+        service_cidr::parse(object)
     }
 
     /// Other nodes are hidden.
-    pub fn node(&self, object: &core::Node) -> Seen<Node> {
+    pub fn node(&self, object: &core::Node) -> Parsed<Node> {
         if object.metadata.name.as_deref() != Some(&*self.node_name) {
-            return Seen::hidden();
+            return Parsed::hidden();
         }
-        node::admit(object)
+        node::parse(object)
     }
 
     fn is_hidden(&self, metadata: &ObjectMeta) -> bool {

@@ -13,7 +13,7 @@ use crate::model::{NodeAddress, NodeAddresses};
 
 /// A device that carries service traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub struct Classified {
     pub name: String,
     pub kind: DeviceKind,
     pub ethernet: bool,
@@ -88,15 +88,15 @@ impl Rule {
 
 impl Inventory {
     /// Every device that carries service traffic, by interface index.
-    pub fn choose(&self, rules: &Rules, pods: &PodDevices) -> BTreeMap<u32, Chosen> {
+    pub fn classify(&self, rules: &Rules, pods: &PodDevices) -> BTreeMap<u32, Classified> {
         let kinds = self.kinds(rules);
         let primary = self.primary(&kinds);
         kinds
             .iter()
             .filter_map(|(index, kind)| {
-                let mut chosen = self.chosen(*index, self.links.get(index)?, *kind, primary);
-                chosen.local = self.is_local(&chosen, pods);
-                Some((*index, chosen))
+                let mut classified = self.classified(*index, self.links.get(index)?, *kind, primary);
+                classified.local = self.is_local(&classified, pods);
+                Some((*index, classified))
             })
             .collect()
     }
@@ -112,11 +112,11 @@ impl Inventory {
         .collect()
     }
 
-    fn is_local(&self, chosen: &Chosen, pods: &PodDevices) -> bool {
-        let bridge = chosen.bridge.and_then(|index| self.links.get(&index));
-        let mut names = iter::once(&chosen.name).chain(bridge.map(|bridge| &bridge.name));
+    fn is_local(&self, classified: &Classified, pods: &PodDevices) -> bool {
+        let bridge = classified.bridge.and_then(|index| self.links.get(&index));
+        let mut names = iter::once(&classified.name).chain(bridge.map(|bridge| &bridge.name));
         match pods {
-            PodDevices::ByKind => chosen.kind == DeviceKind::Pod,
+            PodDevices::ByKind => classified.kind == DeviceKind::Pod,
             PodDevices::Bridge(bridge) => names.any(|name| name == bridge),
             PodDevices::Prefix(prefix) => names.any(|name| name.starts_with(prefix)),
         }
@@ -156,7 +156,13 @@ impl Inventory {
         controller.is_some_and(|controller| controller.kind == LinkKind::Bond)
     }
 
-    fn chosen(&self, index: u32, link: &Link, kind: DeviceKind, primary: (Ipv4Addr, Ipv6Addr)) -> Chosen {
+    fn classified(
+        &self,
+        index: u32,
+        link: &Link,
+        kind: DeviceKind,
+        primary: (Ipv4Addr, Ipv6Addr),
+    ) -> Classified {
         let bridge = link.controller.filter(|index| {
             self.links
                 .get(index)
@@ -164,7 +170,7 @@ impl Inventory {
         });
         // A port of a bridge has no address; its pods know the bridge's.
         let own = self.addresses_of(bridge.unwrap_or(index));
-        Chosen {
+        Classified {
             name: link.name.clone(),
             kind,
             ethernet: link.ethernet,
@@ -256,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_pair_with_a_subnet_is_the_nodes_own_uplink_and_others_are_pods() {
-        let chosen = node().choose(&Rules::default(), &PodDevices::ByKind);
-        let kinds: Vec<_> = chosen
+        let classified = node().classify(&Rules::default(), &PodDevices::ByKind);
+        let kinds: Vec<_> = classified
             .values()
             .map(|device| (device.name.as_str(), device.kind))
             .collect();
@@ -273,11 +279,11 @@ mod tests {
 
     #[test]
     fn masquerade_takes_the_devices_own_address_or_its_bridges_or_the_nodes() {
-        let chosen = node().choose(&Rules::default(), &PodDevices::ByKind);
+        let classified = node().classify(&Rules::default(), &PodDevices::ByKind);
         let v4 = |index| {
-            chosen
+            classified
                 .get(&index)
-                .map(|device: &Chosen| device.v4.to_string())
+                .map(|device: &Classified| device.v4.to_string())
                 .unwrap_or_default()
         };
         assert_eq!(
@@ -285,16 +291,16 @@ mod tests {
             ("172.18.0.2", "10.244.1.1", "10.244.2.1")
         );
         assert_eq!(
-            chosen.get(&3).map(|device| device.v6.to_string()),
+            classified.get(&3).map(|device| device.v6.to_string()),
             Some("fd00::2".to_owned())
         );
     }
 
     #[test]
-    fn who_counts_as_a_pod_is_told_by_kind_bridge_or_name() {
+    fn a_pod_is_recognised_by_kind_bridge_or_name() {
         let local = |pods: &PodDevices| -> Vec<String> {
-            let chosen = node().choose(&Rules::default(), pods);
-            let local = chosen.into_values().filter(|device| device.local);
+            let classified = node().classify(&Rules::default(), pods);
+            let local = classified.into_values().filter(|device| device.local);
             local.map(|device| device.name).collect()
         };
         assert_eq!(local(&PodDevices::ByKind), ["veth1", "veth2"]);
@@ -318,8 +324,8 @@ mod tests {
             "veth1=uplink".parse().unwrap(),
             "veth*=none".parse().unwrap(),
         ]);
-        let chosen = node().choose(&rules, &PodDevices::ByKind);
-        let kinds: Vec<_> = chosen
+        let classified = node().classify(&rules, &PodDevices::ByKind);
+        let kinds: Vec<_> = classified
             .values()
             .map(|device| (device.name.as_str(), device.kind))
             .collect();

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::Family;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct NodeNetwork {
     /// The node's own addresses.
     pub addresses: BTreeMap<IpAddr, OwnAddress>,
     /// A family that is not in here has the default.

@@ -131,7 +131,7 @@ impl Bench {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let (stop, stopped) = oneshot::channel();
-        let reports = Reports::new(metrics, Announcer::default());
+        let reports = Reports::new(metrics, EventSender::default());
         let (ready, status) = (reports.ready.clone(), reports.status.subscribe());
         let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
         let shutdown = async { drop(stopped.await) };

@@ -11,7 +11,7 @@ use object::{
     File, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, Section, SymbolKind,
 };
 
-use super::programs::OBJECT;
+use crate::kernel::programs::OBJECT;
 
 const ROOM: u32 = 512;
 const STEP: u32 = 32;

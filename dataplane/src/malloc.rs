@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The process's own memory.
+//! The allocator of the process.
 
 /// Gives back to the kernel what was freed, after something large: glibc keeps it, unless it lies at the very end.
-pub fn give_back() {
+pub fn trim() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it takes a number, may be called at any time, and touches only what nobody holds.
+    // SAFETY: it takes a number, may be called at any time, and touches only freed memory.
     unsafe {
         nix::libc::malloc_trim(0);
     }

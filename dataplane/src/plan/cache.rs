@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::backend_map::BackendMap;
+use super::id::{BackendId, ServiceId, SetId};
 use super::op::Op;
-use super::slots::Slots;
-use super::tables::{Backend, BackendId, FrontendValue, KernelState, ServiceId, SetId, SetRef};
+use super::state::{Backend, FrontendValue, KernelState, SetRef};
 use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target, pack};
 
 /// Everything the kernel holds, odd entries included.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Mirror {
+pub(super) struct KernelCache {
     state: KernelState,
     ids: BTreeMap<ServicePortName, ServiceId>,
     holdings: BTreeMap<ServiceId, Holding>,
     /// How many scopes of frontends name the set, if any does.
     set_users: BTreeMap<SetId, u32>,
     /// How many sets name the backend, if any does.
-    backend_users: Slots<u32>,
+    backend_users: BackendMap<u32>,
 }
 
 /// What belongs to one ServicePort, in ascending order. There is one of these for each: as trees they would take twice
@@ -31,23 +32,23 @@ pub(super) struct Holding {
     frontends: Vec<FrontendKey>,
 }
 
-impl Mirror {
+impl KernelCache {
     pub(super) fn of(state: KernelState) -> Self {
-        let mut mirror = Self::default();
+        let mut cache = Self::default();
         for (id, name) in &state.services {
-            mirror.file_service(*id, name);
+            cache.file_service(*id, name);
         }
         for (id, backend) in state.backends.iter() {
-            mirror.file_backend(id, backend);
+            cache.file_backend(id, backend);
         }
         for (id, members) in &state.sets {
-            mirror.file_set(*id, members, &state.backends);
+            cache.file_set(*id, members, &state.backends);
         }
         for (key, value) in &state.frontends {
-            mirror.file_frontend(*key, value);
+            cache.file_frontend(*key, value);
         }
-        mirror.state = state;
-        mirror
+        cache.state = state;
+        cache
     }
 
     pub(super) fn state(&self) -> &KernelState {
@@ -240,7 +241,7 @@ impl Mirror {
     }
 
     /// A set belongs to whom its backends belong to.
-    fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &Slots<Backend>) {
+    fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &BackendMap<Backend>) {
         for member in members {
             *self.backend_users.or_default(member) += 1;
         }

@@ -3,29 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ids::Ids;
-use super::maps::Bound;
-use super::mirror::Mirror;
-use super::planner::Shortage;
-use super::tables::{
-    Backend, BackendId, BackendState, FrontendValue, KernelState, ScopeValue, ServiceId, SetId, SetRef,
-};
+use super::cache::KernelCache;
+use super::id::{BackendId, ServiceId, SetId};
+use super::id_pool::Ids;
+use super::maps::{Bound, Shortage};
+use super::state::{Backend, BackendState, FrontendValue, KernelState, ScopeValue, SetRef};
 use crate::compile::{Compiled, EmptyVerdict, Frontend, Member, Port, Scope};
 use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
 
 /// What is to be in the kernel, and who did not get all the ids he needs.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
-    pub(super) after: KernelState,
+pub(super) struct Desired {
+    pub(super) state: KernelState,
     pub(super) shortages: BTreeSet<Shortage>,
 }
 
-impl Draft {
-    pub(super) fn of(mirror: &Mirror, ids: &mut Ids, wanted: &BTreeMap<ServiceName, Compiled>) -> Self {
+impl Desired {
+    pub(super) fn of(cache: &KernelCache, ids: &mut Ids, wanted: &BTreeMap<ServiceName, Compiled>) -> Self {
         let mut writer = Writer {
-            mirror,
+            cache,
             ids,
-            after: KernelState::default(),
+            state: KernelState::default(),
         };
         let mut shortages = BTreeSet::new();
         for (name, port) in wanted.values().flat_map(|compiled| &compiled.ports) {
@@ -35,30 +33,30 @@ impl Draft {
             }
         }
         Self {
-            after: writer.after,
+            state: writer.state,
             shortages,
         }
     }
 }
 
 struct Writer<'a> {
-    mirror: &'a Mirror,
+    cache: &'a KernelCache,
     ids: &'a mut Ids,
-    after: KernelState,
+    state: KernelState,
 }
 
 impl Writer<'_> {
     /// With too few ids for all backends, those that have one serve.
     fn add_port(&mut self, name: &ServicePortName, port: &Port) -> Result<(), Bound> {
-        let service = match self.mirror.id_of(name) {
+        let service = match self.cache.id_of(name) {
             Some(id) => id,
             None => self.ids.service()?,
         };
-        self.after.services.insert(service, name.clone());
+        self.state.services.insert(service, name.clone());
         if !port.ranges.is_empty() {
-            self.after.ranges.insert(service, port.ranges.clone());
+            self.state.ranges.insert(service, port.ranges.clone());
         }
-        let held = self.mirror.backends_of(service);
+        let held = self.cache.backends_of(service);
         let mut ids = BTreeMap::new();
         let mut missing = Ok(());
         for (target, member) in &port.backends {
@@ -67,7 +65,7 @@ impl Writer<'_> {
                 Err(bound) => missing = Err(bound),
             }
         }
-        let mut sets = Sets::held_by(self.mirror, service);
+        let mut sets = Sets::held_by(self.cache, service);
         for (key, frontend) in &port.frontends {
             if port.keeps_last_endpoints && frontend.is_empty() && self.keep(service, *key) {
                 continue;
@@ -81,7 +79,7 @@ impl Writer<'_> {
                 affinity_seconds: frontend.affinity_seconds,
                 is_restricted: frontend.is_restricted,
             };
-            self.after.frontends.insert(*key, value);
+            self.state.frontends.insert(*key, value);
         }
         missing
     }
@@ -103,7 +101,7 @@ impl Writer<'_> {
             BackendState::Draining
         };
         let Target { addr, port } = target;
-        self.after.backends.insert(
+        self.state.backends.insert(
             id,
             Backend {
                 addr,
@@ -112,7 +110,7 @@ impl Writer<'_> {
                 state,
                 local: member.local,
                 chosen_anywhere: member.chosen_anywhere,
-                chosen_here: member.chosen_here,
+                chosen_local: member.chosen_local,
             },
         );
         Ok(id)
@@ -139,9 +137,9 @@ impl Writer<'_> {
         let id = *sets
             .0
             .entry(members.clone())
-            .or_insert_with(|| self.ids.set(|id| self.mirror.state().sets.contains_key(&id)));
+            .or_insert_with(|| self.ids.set(|id| self.cache.state().sets.contains_key(&id)));
         let size = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        self.after.sets.insert(id, members);
+        self.state.sets.insert(id, members);
         ScopeValue {
             set: SetRef { id, size },
             empty: EmptyVerdict::Drop,
@@ -150,7 +148,7 @@ impl Writer<'_> {
 
     /// Leaves a frontend as it is in the kernel, with all it needs. False if there is nothing worth keeping.
     fn keep(&mut self, service: ServiceId, key: FrontendKey) -> bool {
-        let kernel = self.mirror.state();
+        let kernel = self.cache.state();
         let Some(value) = kernel
             .frontends
             .get(&key)
@@ -184,22 +182,22 @@ impl Writer<'_> {
         if kept.sets.is_empty() {
             return false;
         }
-        self.after
+        self.state
             .backends
             .extend(kept.backends.iter().map(|(id, it)| (id, *it)));
-        self.after.sets.append(&mut kept.sets);
-        self.after.frontends.insert(key, *value);
+        self.state.sets.append(&mut kept.sets);
+        self.state.frontends.insert(key, *value);
         true
     }
 }
 
-/// The sets a ServicePort has by their members: equal ones are shared, and found again after a restart.
+/// The sets a ServicePort has by their members: equal ones are shared, and found again state a restart.
 struct Sets(BTreeMap<Vec<BackendId>, SetId>);
 
 impl Sets {
-    fn held_by(mirror: &Mirror, service: ServiceId) -> Self {
-        let sets = &mirror.state().sets;
-        let held = mirror
+    fn held_by(cache: &KernelCache, service: ServiceId) -> Self {
+        let sets = &cache.state().sets;
+        let held = cache
             .holding(service)
             .map(|holding| &holding.sets)
             .into_iter()

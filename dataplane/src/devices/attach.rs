@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keeping programs, map and settings in step with the devices.
+//! Attaching to devices: keeps the programs, the map `devices` and the settings in step with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,12 +14,12 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tracing::{debug, info, warn};
 
-use super::choose::{Chosen, PodDevices, Rules};
+use super::classify::{Classified, PodDevices, Rules};
 use super::inventory::Inventory;
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
-use crate::kernel::{Attachment, Pins, Programs, Tables, attached, detach};
+use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach};
 use crate::model::NodeAddresses;
 use crate::watch::{Batch, Sender};
 
@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const RESYNC: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError {
+pub enum DevicesError {
     #[error("cannot listen to netlink: {0}: is this a Linux with NET_ADMIN?")]
     Connect(#[from] io::Error),
     #[error("cannot read the node's devices: {0}")]
@@ -39,31 +39,31 @@ type Messages = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAd
 type SocketAddrNl = rtnetlink::sys::SocketAddr;
 
 /// The one owner of the programs and of the `devices` map.
-pub struct Follower {
+pub struct Attacher {
     handle: Handle,
     messages: Messages,
     inventory: Inventory,
     rules: Rules,
     pods: PodDevices,
     programs: Programs,
-    tables: Tables,
+    maps: PinnedMaps,
     pins: Pins,
-    current: BTreeMap<u32, Chosen>,
+    current: BTreeMap<u32, Classified>,
     bridges: BTreeSet<u32>,
     known_addresses: NodeAddresses,
     metrics: DeviceMetrics,
     failed: bool,
 }
 
-impl Follower {
+impl Attacher {
     /// Starts listening, reads all devices and attaches to those that carry service traffic.
     pub async fn start(
         programs: Programs,
-        tables: Tables,
+        maps: PinnedMaps,
         pins: Pins,
         (rules, pods): (Rules, PodDevices),
         metrics: DeviceMetrics,
-    ) -> Result<Self, FollowError> {
+    ) -> Result<Self, DevicesError> {
         let groups = [
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
@@ -71,14 +71,14 @@ impl Follower {
         ];
         let (connection, handle, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(connection);
-        let mut follower = Self {
+        let mut attacher = Self {
             handle,
             messages,
             inventory: Inventory::default(),
             rules,
             pods,
             programs,
-            tables,
+            maps,
             pins,
             current: BTreeMap::new(),
             bridges: BTreeSet::new(),
@@ -86,16 +86,16 @@ impl Follower {
             metrics,
             failed: false,
         };
-        follower.read_all().await?;
-        follower.forget_the_departed();
-        follower.reconcile(Instant::now());
-        Ok(follower)
+        attacher.read_all().await?;
+        attacher.remove_stale_pins();
+        attacher.reconcile(Instant::now());
+        Ok(attacher)
     }
 
-    /// Follows until nobody listens to the node's addresses any more.
+    /// Runs until the receiver of the node's addresses is gone.
     pub async fn run(mut self, sender: Sender) {
         loop {
-            if !self.tell_addresses(&sender).await {
+            if !self.send_addresses(&sender).await {
                 return;
             }
             let pause = if self.failed { RETRY } else { RESYNC };
@@ -128,7 +128,7 @@ impl Follower {
         }
     }
 
-    async fn read_all(&mut self) -> Result<(), FollowError> {
+    async fn read_all(&mut self) -> Result<(), DevicesError> {
         let mut inventory = Inventory::default();
         let mut links = self.handle.link().get().execute();
         while let Some(link) = links.try_next().await? {
@@ -142,8 +142,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes away the pins of devices that went while no agent was there.
-    fn forget_the_departed(&mut self) {
+    /// Removes the pins of devices that went away while no agent ran.
+    fn remove_stale_pins(&mut self) {
         for index in attached(&self.pins) {
             if !self.inventory.links.contains_key(&index)
                 && let Err(error) = detach(&self.pins, "(gone)", index)
@@ -153,10 +153,10 @@ impl Follower {
         }
     }
 
-    /// Makes the kernel follow what the inventory says.
+    /// Brings the kernel in step with the inventory.
     fn reconcile(&mut self, since: Instant) {
         self.failed = false;
-        let wanted = self.inventory.choose(&self.rules, &self.pods);
+        let wanted = self.inventory.classify(&self.rules, &self.pods);
         let gone: Vec<u32> = self
             .current
             .keys()
@@ -164,11 +164,11 @@ impl Follower {
             .copied()
             .collect();
         for index in gone {
-            self.leave(index);
+            self.detach(index);
         }
-        for (index, chosen) in wanted {
-            if self.current.get(&index) != Some(&chosen) {
-                self.take(index, chosen, since);
+        for (index, classified) in wanted {
+            if self.current.get(&index) != Some(&classified) {
+                self.attach(index, classified, since);
             }
         }
         self.metrics
@@ -176,25 +176,28 @@ impl Follower {
             .set(i64::try_from(self.current.len()).unwrap_or(i64::MAX));
     }
 
-    fn take(&mut self, index: u32, chosen: Chosen, since: Instant) {
-        let is_new = self.current.get(&index).is_none_or(|old| old.name != chosen.name);
-        if let Some(bridge) = chosen.bridge {
-            self.take_bridge(bridge);
+    fn attach(&mut self, index: u32, classified: Classified, since: Instant) {
+        let is_new = self
+            .current
+            .get(&index)
+            .is_none_or(|old| old.name != classified.name);
+        if let Some(bridge) = classified.bridge {
+            self.record_bridge(bridge);
         }
-        let saved = self.redirects_of(index, &chosen.name);
+        let saved = self.redirects_of(index, &classified.name);
         let device = Device {
-            kind: chosen.kind as u32,
+            kind: classified.kind as u32,
             send_redirects: u32::from(saved),
-            v4: chosen.v4.into(),
-            v6: chosen.v6.into(),
-            local: u32::from(chosen.local),
-            peer: u32::from(chosen.peer),
+            v4: classified.v4.into(),
+            v6: classified.v6.into(),
+            local: u32::from(classified.local),
+            peer: u32::from(classified.peer),
         };
-        let known = self.tables.devices.insert(index, device, 0);
+        let known = self.maps.devices.insert(index, device, 0);
         let to = Attachment {
-            device: &chosen.name,
+            device: &classified.name,
             ifindex: index,
-            ethernet: chosen.ethernet,
+            ethernet: classified.ethernet,
         };
         let result = if is_new { self.programs.attach(&to) } else { Ok(()) };
         match (known, result) {
@@ -203,12 +206,12 @@ impl Follower {
                     self.metrics
                         .attach_duration
                         .observe(since.elapsed().as_secs_f64());
-                    info!(device = chosen.name, kind = chosen.kind.as_str(), took = ?since.elapsed(), "attached");
+                    info!(device = classified.name, kind = classified.kind.as_str(), took = ?since.elapsed(), "attached");
                 }
-                self.current.insert(index, chosen);
+                self.current.insert(index, classified);
             }
-            (Err(error), _) => self.fail(&chosen.name, &error),
-            (_, Err(error)) => self.fail(&chosen.name, &error),
+            (Err(error), _) => self.fail(&classified.name, &error),
+            (_, Err(error)) => self.fail(&classified.name, &error),
         }
     }
 
@@ -218,29 +221,29 @@ impl Follower {
         warn!(device, %error, "device not taken: trying again");
     }
 
-    fn leave(&mut self, index: u32) {
-        let Some(chosen) = self.current.remove(&index) else {
+    fn detach(&mut self, index: u32) {
+        let Some(classified) = self.current.remove(&index) else {
             return;
         };
-        debug!(device = chosen.name, "leaving device");
+        debug!(device = classified.name, "leaving device");
         // What is still there was excluded, or moved: it gets its settings back.
         if self.inventory.links.contains_key(&index) {
             let was = self
-                .tables
+                .maps
                 .devices
                 .get(&index, 0)
                 .is_ok_and(|device| device.send_redirects != 0);
-            SendRedirects::restore(&chosen.name, was);
+            SendRedirects::restore(&classified.name, was);
         }
-        if let Err(error) = detach(&self.pins, &chosen.name, index) {
-            warn!(device = chosen.name, %error, "not detached");
+        if let Err(error) = detach(&self.pins, &classified.name, index) {
+            warn!(device = classified.name, %error, "not detached");
         }
         // It may never have been there.
-        let _ = self.tables.devices.remove(&index);
+        let _ = self.maps.devices.remove(&index);
     }
 
     /// A bridge routes for its ports, so its settings count, though nothing is attached to it.
-    fn take_bridge(&mut self, index: u32) {
+    fn record_bridge(&mut self, index: u32) {
         let Some(link) = self.inventory.links.get(&index) else {
             return;
         };
@@ -255,7 +258,7 @@ impl Follower {
                 local: 0,
                 peer: 0,
             };
-            if let Err(error) = self.tables.devices.insert(index, device, 0) {
+            if let Err(error) = self.maps.devices.insert(index, device, 0) {
                 self.fail(&name, &error);
             }
         }
@@ -265,13 +268,13 @@ impl Follower {
     fn redirects_of(&self, index: u32, name: &str) -> bool {
         SendRedirects::turn_off(name)
             || self
-                .tables
+                .maps
                 .devices
                 .get(&index, 0)
                 .is_ok_and(|device| device.send_redirects != 0)
     }
 
-    async fn tell_addresses(&mut self, sender: &Sender) -> bool {
+    async fn send_addresses(&mut self, sender: &Sender) -> bool {
         let addresses = self.inventory.node_addresses(&self.rules);
         if addresses == self.known_addresses {
             return !sender.is_closed();

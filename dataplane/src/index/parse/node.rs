@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 
-use super::super::event::Seen;
+use super::super::event::Parsed;
 use super::checks::{Reasons, address, range};
 use super::{ZONE_LABEL, label};
 use crate::model::{Node, Zone};
 
-pub(super) fn admit(object: &core::Node) -> Seen<Node> {
+pub(super) fn parse(object: &core::Node) -> Parsed<Node> {
     let mut reasons = Reasons::default();
     let zone = label(&object.metadata, ZONE_LABEL).filter(|zone| !zone.is_empty());
     let model = Node {
@@ -20,7 +20,7 @@ pub(super) fn admit(object: &core::Node) -> Seen<Node> {
         addresses: addresses(object, &mut reasons),
         pod_ranges: pod_ranges(object, &mut reasons),
     };
-    Seen {
+    Parsed {
         model: Some(model),
         reasons: reasons.into_vec(),
     }

@@ -2,32 +2,19 @@
 //! All files together: which object counts where several files have it, and what changes when a file does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use super::document::{File, Object};
+use super::document::{File, Key, Object};
 use crate::index::{Change, Event};
-use crate::model::{Kind, NamespacedName, ObjectRef, Reason};
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) kind: Kind,
-    pub(super) name: NamespacedName,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ObjectRef::new(self.kind, &self.name).fmt(f)
-    }
-}
+use crate::model::{Kind, ObjectRef, Reason};
 
 #[derive(Debug, Default)]
-pub(super) struct View {
+pub(super) struct Merged {
     files: BTreeMap<String, File>,
     /// Which files have an object: the first one's counts.
     places: BTreeMap<Key, BTreeSet<String>>,
 }
 
-impl View {
+impl Merged {
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
@@ -73,10 +60,10 @@ impl View {
         for key in self.places.keys() {
             let name = key.name.clone();
             match self.winner(key) {
-                Some(Object::Service(seen)) => drop(services.insert(name, seen.clone())),
-                Some(Object::Slice(seen)) => drop(slices.insert(name, seen.clone())),
-                Some(Object::Node(seen)) => drop(nodes.insert(name, seen.clone())),
-                Some(Object::ServiceCidr(seen)) => drop(cidrs.insert(name, seen.clone())),
+                Some(Object::Service(parsed)) => drop(services.insert(name, parsed.clone())),
+                Some(Object::Slice(parsed)) => drop(slices.insert(name, parsed.clone())),
+                Some(Object::Node(parsed)) => drop(nodes.insert(name, parsed.clone())),
+                Some(Object::ServiceCidr(parsed)) => drop(cidrs.insert(name, parsed.clone())),
                 None => {}
             }
         }
@@ -134,10 +121,10 @@ impl View {
 fn event(key: &Key, object: Option<Object>) -> Event {
     let name = key.name.clone();
     match object {
-        Some(Object::Service(seen)) => Event::Services(Change::Apply(name, seen)),
-        Some(Object::Slice(seen)) => Event::Slices(Change::Apply(name, seen)),
-        Some(Object::Node(seen)) => Event::Nodes(Change::Apply(name, seen)),
-        Some(Object::ServiceCidr(seen)) => Event::ServiceCidrs(Change::Apply(name, seen)),
+        Some(Object::Service(parsed)) => Event::Services(Change::Apply(name, parsed)),
+        Some(Object::Slice(parsed)) => Event::Slices(Change::Apply(name, parsed)),
+        Some(Object::Node(parsed)) => Event::Nodes(Change::Apply(name, parsed)),
+        Some(Object::ServiceCidr(parsed)) => Event::ServiceCidrs(Change::Apply(name, parsed)),
         None => match key.kind {
             Kind::Service => Event::Services(Change::Delete(name)),
             Kind::EndpointSlice => Event::Slices(Change::Delete(name)),

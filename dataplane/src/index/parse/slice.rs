@@ -9,22 +9,22 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::event::Seen;
+use super::super::event::Parsed;
 use super::checks::{Reasons, address, port, protocol, unknown};
 use super::{SERVICE_LABEL, TRIGGER_ANNOTATION, label, name_of, value};
 use crate::model::{
     Conditions, Endpoint, Family, Hints, NodeHint, Reason, ServiceName, Slice, SlicePort, Zone,
 };
 
-pub(super) fn admit(object: &discovery::EndpointSlice, node_name: &str) -> Seen<Slice> {
+pub(super) fn parse(object: &discovery::EndpointSlice, node_name: &str) -> Parsed<Slice> {
     let Some(service) = label(&object.metadata, SERVICE_LABEL) else {
-        return Seen::hidden();
+        return Parsed::hidden();
     };
     let family = match &*object.address_type {
         "IPv4" => Family::V4,
         "IPv6" => Family::V6,
-        "FQDN" => return Seen::hidden(),
-        other => return Seen::refused(unknown("addressType", other)),
+        "FQDN" => return Parsed::hidden(),
+        other => return Parsed::refused(unknown("addressType", other)),
     };
     let mut reasons = Reasons::default();
     let mut zones = Zones::default();
@@ -52,7 +52,7 @@ pub(super) fn admit(object: &discovery::EndpointSlice, node_name: &str) -> Seen<
     // Kept for long, and there are many.
     slice.endpoints.shrink_to_fit();
     slice.ports.shrink_to_fit();
-    Seen {
+    Parsed {
         model: Some(slice),
         reasons: reasons.into_vec(),
     }

@@ -17,7 +17,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::slots::Slots;
+use super::backend_map::BackendMap;
+use super::id::{BackendId, ServiceId, SetId};
 use crate::compile::EmptyVerdict;
 use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName, Target, TrafficPolicy};
 
@@ -25,7 +26,7 @@ use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName,
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
     pub services: BTreeMap<ServiceId, ServicePortName>,
-    pub backends: Slots<Backend>,
+    pub backends: BackendMap<Backend>,
     pub sets: BTreeMap<SetId, Vec<BackendId>>,
     pub frontends: BTreeMap<FrontendKey, FrontendValue>,
     pub addresses: BTreeMap<IpAddr, AddressFlags>,
@@ -34,22 +35,6 @@ pub struct KernelState {
     /// A family that is not in here has the default.
     pub networks: BTreeMap<Family, Networks>,
 }
-
-/// From 1. A freed one is given out again only after all the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceId(pub u32);
-
-/// An index from 1 into the backends of one family. A freed one is given out again only after all the others:
-/// flows remember their backend by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BackendId {
-    pub family: Family,
-    pub index: u32,
-}
-
-/// From 1, ever upwards. A set has one family: that of its members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetId(pub u32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
@@ -62,7 +47,7 @@ pub struct Backend {
     /// Is in the sets of clients that may go anywhere.
     pub chosen_anywhere: bool,
     /// Is in the sets of clients that must stay on this node.
-    pub chosen_here: bool,
+    pub chosen_local: bool,
 }
 
 impl Backend {
@@ -137,31 +122,13 @@ impl AddressFlags {
     }
 }
 
-impl fmt::Display for ServiceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "service {}", self.0)
-    }
-}
-
-impl fmt::Display for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "backend {}/{}", self.family, self.index)
-    }
-}
-
-impl fmt::Display for SetId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "set {}", self.0)
-    }
-}
-
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.target(), self.service)?;
         if self.local {
             f.write_str(", local")?;
         }
-        if self.chosen_here && !self.chosen_anywhere {
+        if self.chosen_local && !self.chosen_anywhere {
             f.write_str(", for policy Local only")?;
         }
         match self.state {

@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether this kernel lets one packet's softirq preempt another's on the same CPU.
-//!
-//! The programs keep what they know of a packet in memory of the CPU (`dataplane_common::work`), so it must not. On
-//! PREEMPT_RT kernels softirqs are preemptible; a lock of the CPU's keeps them apart all the same, until Linux 6.18
-//! (commit 3253cb49cbad), which has it only with `CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y`.
+//! What the running kernel can do, judged by its version.
 
 use std::fs;
 
 use aya::util::KernelVersion;
 
-/// Of this kernel. A kernel that was built with that option is not told from one without.
+/// Whether this kernel has TCX links.
+pub(crate) fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
+}
+
+/// Whether a program may choose the error of a call that it refuses, since Linux 6.1 (commit
+/// bed89185af0d): before, all refusals are "operation not permitted".
+pub fn chooses_errors() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 1, 0))
+}
+
+/// Whether this kernel lets one packet's softirq preempt another's on the same CPU.
+///
+/// It must not: the programs keep the packet in hand in memory of the CPU (`dataplane_common::Work`). Softirqs are
+/// preemptible on PREEMPT_RT kernels. A per-CPU lock keeps them apart up to Linux 6.17; from 6.18 on (commit
+/// 3253cb49cbad) only with `CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y`. That option cannot be read here, so a kernel that has
+/// it is reported as one without.
 pub fn packets_may_preempt() -> bool {
     let build = fs::read_to_string("/proc/sys/kernel/version").unwrap_or_default();
     KernelVersion::current().is_ok_and(|version| may_preempt(version, &build))

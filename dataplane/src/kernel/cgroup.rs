@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Program, ProgramError, ProgramFd};
-use aya::util::KernelVersion;
 
 use super::pins::Pins;
 use super::programs::{LoadError, Programs};
@@ -50,12 +49,6 @@ pub enum SocketsError {
     Pin { call: &'static str, reason: String },
     #[error(transparent)]
     Load(#[from] LoadError),
-}
-
-/// Whether a program may choose the error of a call that it refuses, since Linux 6.1 (commit
-/// bed89185af0d): before, all refusals are "operation not permitted".
-pub fn chooses_errors() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 1, 0))
 }
 
 impl Programs {

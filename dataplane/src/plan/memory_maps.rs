@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::maps::{Bound, Capacity, Maps, MapsError};
 use super::op::Op;
-use super::tables::KernelState;
+use super::state::KernelState;
 
 /// Holds what a kernel would hold, and counts the ops.
 #[derive(Clone, Debug)]

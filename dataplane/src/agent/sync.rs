@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One pass: compile what is dirty, plan, write.
+//! One sync: compile the Services that changed, plan, write.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,8 +10,8 @@ use tracing::{debug, error, info};
 
 use super::{Agent, Backoff};
 use crate::compile::Compiled;
-use crate::memory::give_back;
-use crate::model::{ServiceName, Surroundings};
+use crate::malloc::trim;
+use crate::model::{NodeNetwork, ServiceName};
 use crate::plan::{Maps, MapsError, Op, Plan, Planner, Resync};
 
 /// Services that are compiled, planned and written together when all are.
@@ -21,16 +21,16 @@ const SERVICES_AT_A_TIME: usize = 128;
 const WRITES_AT_A_TIME: usize = 256;
 
 impl<M: Maps> Agent<M> {
-    /// Brings the kernel in step with the index. After a failure the kernel is read again before everything is
-    /// planned anew, after a while; Services that change meanwhile do not wait for that.
-    pub(super) async fn pass(&mut self) {
+    /// Brings the kernel in step with the index. After a failure, and a pause, the kernel is read again and everything
+    /// is planned; Services that change meanwhile do not wait for that.
+    pub(super) async fn sync(&mut self) {
         let start = Instant::now();
         self.change = None;
         let triggers = self.index.take_triggers();
         let failures = if self.resync_at.is_some_and(|at| at <= start) {
             self.resync().await
         } else {
-            self.follow().await
+            self.sync_changed().await
         };
         if failures.is_empty() && self.resync_at.is_none() {
             self.in_step(&triggers);
@@ -39,7 +39,7 @@ impl<M: Maps> Agent<M> {
         }
         self.reports.metrics.pass_took(start.elapsed());
         self.count_entries();
-        self.tell_refusals();
+        self.report_refusals();
         self.publish();
     }
 
@@ -58,13 +58,13 @@ impl<M: Maps> Agent<M> {
         self.index.pack();
         self.index.mark_all_dirty();
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
-        let surroundings = self.index.surroundings();
+        let node_network = self.index.node_network();
         if let Some(planner) = &mut self.planner {
-            planner.set_surroundings(surroundings.clone());
+            planner.set_node_network(node_network.clone());
         }
         let (mut resync, mut ops, mut failures) = (Resync::default(), 0, Vec::new());
         for part in dirty.chunks(SERVICES_AT_A_TIME) {
-            let wanted = self.compile(part, &surroundings);
+            let wanted = self.compile(part, &node_network);
             let Some(planner) = &mut self.planner else { break };
             let plan = resync.part(planner, &wanted);
             ops += plan.ops.len();
@@ -78,28 +78,28 @@ impl<M: Maps> Agent<M> {
         if let Some(planner) = &mut self.planner {
             planner.pack();
         }
-        give_back();
-        info!(services = dirty.len(), ops, "the whole kernel was compared");
+        trim();
+        info!(services = dirty.len(), ops, "full resync done");
         failures
     }
 
-    /// Plans what is dirty.
-    async fn follow(&mut self) -> Vec<MapsError> {
+    /// Plans the Services that changed.
+    async fn sync_changed(&mut self) -> Vec<MapsError> {
         if self.planner.is_none() {
             return Vec::new();
         }
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
-        let surroundings = self.index.surroundings();
-        let wanted = self.compile(&dirty, &surroundings);
+        let node_network = self.index.node_network();
+        let wanted = self.compile(&dirty, &node_network);
         let Some(planner) = &mut self.planner else {
             return Vec::new();
         };
-        planner.set_surroundings(surroundings);
+        planner.set_node_network(node_network);
         let plan = planner.plan(&wanted);
         debug!(
             services = wanted.len(),
             ops = plan.ops.len(),
-            "changed services are compared"
+            "changed Services compared"
         );
         self.carry_out(plan).await
     }
@@ -107,31 +107,31 @@ impl<M: Maps> Agent<M> {
     fn compile(
         &mut self,
         services: &[ServiceName],
-        surroundings: &Surroundings,
+        node_network: &NodeNetwork,
     ) -> BTreeMap<ServiceName, Compiled> {
         self.reports.metrics.compiles.inc_by(services.len() as u64);
         let compiled = services
             .iter()
             .map(|name| (name.clone(), self.index.compile(name)))
             .collect();
-        self.tell_checks(&compiled, surroundings);
+        self.update_checks(&compiled, node_network);
         compiled
     }
 
-    /// Load balancers are told at once what the kernel is about to hold, as kube-proxy does.
-    fn tell_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>, surroundings: &Surroundings) {
-        let addresses = surroundings.addresses.iter();
+    /// Load balancers see at once the state that the kernel is about to hold, as with kube-proxy.
+    fn update_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>, node_network: &NodeNetwork) {
+        let addresses = node_network.addresses.iter();
         let addresses = addresses
             .filter(|(_, own)| own.serves_node_ports)
             .map(|(addr, _)| *addr)
             .collect();
-        self.reports.checks.send_if_modified(|told| {
-            let mut changed = told.addresses != addresses;
-            told.addresses = addresses;
+        self.reports.checks.send_if_modified(|current| {
+            let mut changed = current.addresses != addresses;
+            current.addresses = addresses;
             for (name, compiled) in compiled {
                 let before = match compiled.health_check {
-                    Some(check) => told.services.insert(name.clone(), check),
-                    None => told.services.remove(name),
+                    Some(check) => current.services.insert(name.clone(), check),
+                    None => current.services.remove(name),
                 };
                 changed |= before != compiled.health_check;
             }
@@ -223,7 +223,7 @@ impl<M: Maps> Agent<M> {
             let count = counted.entry(failure.to_string()).or_default();
             *count += 1;
             if is_full && *count == 1 {
-                self.reports.announcer.tell_full(&failure);
+                self.reports.kube_events.record_full(&failure);
             }
         }
         // Services that fail again and again, event by event, must not put off what helps them.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::super::event::Seen;
+use super::super::event::Parsed;
 use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
 use super::name_of;
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
@@ -17,15 +17,15 @@ const MAX_AFFINITY_SECONDS: u32 = 86_400;
 /// One hostile object must not fill the table of all.
 const MAX_RANGES: usize = 1_000;
 
-pub(super) fn admit(object: &core::Service) -> Seen<Service> {
+pub(super) fn parse(object: &core::Service) -> Parsed<Service> {
     let Some(spec) = object.spec.as_ref().filter(|spec| is_served(spec)) else {
-        return Seen::hidden();
+        return Parsed::hidden();
     };
     let name = name_of(&object.metadata, true);
     let named = dns_label("metadata.namespace", &name.namespace)
         .and_then(|()| dns_label("metadata.name", &name.name));
     if let Err(reason) = named {
-        return Seen::refused(reason);
+        return Parsed::refused(reason);
     }
     let mut reasons = Reasons::default();
     let cluster_ips = cluster_ips(spec, &mut reasons);
@@ -59,7 +59,7 @@ pub(super) fn admit(object: &core::Service) -> Seen<Service> {
         health_check_node_port: health_check_node_port(spec, external_policy, &mut reasons),
         affinity_seconds: affinity(spec, &mut reasons),
     };
-    Seen {
+    Parsed {
         model: Some(model),
         reasons: reasons.into_vec(),
     }

@@ -19,7 +19,7 @@ use super::syscall::{read_array, write_slots};
 use crate::causes::Causes;
 
 /// The maps of one family.
-pub struct FamilyTables<F: HostFamily>
+pub struct FamilyMaps<F: HostFamily>
 where
     F::Addr: Pod,
 {
@@ -36,9 +36,9 @@ where
 }
 
 /// All maps of a node.
-pub struct Tables {
-    pub v4: FamilyTables<V4>,
-    pub v6: FamilyTables<V6>,
+pub struct PinnedMaps {
+    pub v4: FamilyMaps<V4>,
+    pub v6: FamilyMaps<V6>,
     pub sets: HashMap<MapData, SetKey, SetChunk>,
     pub services: HashMap<MapData, u32, ServiceName>,
     pub devices: HashMap<MapData, u32, Device>,
@@ -56,12 +56,12 @@ pub struct OpenError {
     source: MapError,
 }
 
-impl Tables {
+impl PinnedMaps {
     /// Opens the maps that an agent has pinned.
     pub fn open(pins: &Pins) -> Result<Self, OpenError> {
         Ok(Self {
-            v4: FamilyTables::open(pins)?,
-            v6: FamilyTables::open(pins)?,
+            v4: FamilyMaps::open(pins)?,
+            v6: FamilyMaps::open(pins)?,
             sets: open(pins, "sets")?,
             services: open(pins, "services")?,
             devices: open(pins, "devices")?,
@@ -73,7 +73,7 @@ impl Tables {
     }
 }
 
-impl<F: HostFamily> FamilyTables<F>
+impl<F: HostFamily> FamilyMaps<F>
 where
     F::Addr: Pod,
 {

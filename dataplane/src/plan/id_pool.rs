@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::id::{BackendId, ServiceId, SetId};
 use super::maps::{Bound, Capacity};
 use super::op::Op;
-use super::tables::{BackendId, KernelState, ServiceId, SetId};
+use super::state::KernelState;
 use crate::model::Family;
 
 /// All ids that can be given out.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::tables::BackendId;
+use super::id::BackendId;
 use crate::model::Family;
 
 /// How many ids stand together.
@@ -15,13 +15,13 @@ type Pages<V> = BTreeMap<(Family, u32), Box<[Option<V>; PAGE]>>;
 /// Values by backend. Ids stand close together, and there are more of them than of anything else: in a tree, each value
 /// would have its id beside it, and one that grew in order is half empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Slots<V> {
+pub struct BackendMap<V> {
     /// None of them empty.
     pages: Pages<V>,
     len: usize,
 }
 
-impl<V> Slots<V> {
+impl<V> BackendMap<V> {
     pub fn len(&self) -> usize {
         self.len
     }
@@ -97,7 +97,7 @@ fn place(id: &BackendId) -> ((Family, u32), usize) {
     ((id.family, page), id.index as usize % PAGE)
 }
 
-impl<V> Default for Slots<V> {
+impl<V> Default for BackendMap<V> {
     fn default() -> Self {
         Self {
             pages: BTreeMap::new(),
@@ -106,7 +106,7 @@ impl<V> Default for Slots<V> {
     }
 }
 
-impl<V> Extend<(BackendId, V)> for Slots<V> {
+impl<V> Extend<(BackendId, V)> for BackendMap<V> {
     fn extend<I: IntoIterator<Item = (BackendId, V)>>(&mut self, entries: I) {
         for (id, value) in entries {
             self.insert(id, value);
@@ -114,7 +114,7 @@ impl<V> Extend<(BackendId, V)> for Slots<V> {
     }
 }
 
-impl<V> FromIterator<(BackendId, V)> for Slots<V> {
+impl<V> FromIterator<(BackendId, V)> for BackendMap<V> {
     fn from_iter<I: IntoIterator<Item = (BackendId, V)>>(entries: I) -> Self {
         let mut slots = Self::default();
         slots.extend(entries);
@@ -122,7 +122,7 @@ impl<V> FromIterator<(BackendId, V)> for Slots<V> {
     }
 }
 
-impl<V: fmt::Debug> fmt::Debug for Slots<V> {
+impl<V: fmt::Debug> fmt::Debug for BackendMap<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -138,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_holds_what_a_tree_would(changes in vec((prop::sample::select(&Family::ALL), 0..70u32, any::<Option<u8>>()), 0..100)) {
-            let (mut slots, mut tree) = (Slots::default(), BTreeMap::new());
+            let (mut slots, mut tree) = (BackendMap::default(), BTreeMap::new());
             for (family, index, value) in changes {
                 let id = BackendId { family, index };
                 match value {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kubernetes Events: what an operator is to find at the object concerned, with `kubectl describe`.
+//! Kubernetes Events: warnings that an operator finds with `kubectl describe` on the object concerned.
 //!
-//! The log and the metrics tell the same; an Event that cannot be posted is dropped with a line in the log.
+//! The log and the metrics report the same. An Event that cannot be posted is dropped with a line in the log.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -14,51 +14,45 @@ use crate::plan::MapsError;
 
 /// A warning about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub struct Warning {
     pub about: ObjectRef,
     /// One CamelCase word, for machines.
     pub reason: &'static str,
-    /// What was tried, likewise.
+    /// The action that failed, also one CamelCase word.
     pub action: &'static str,
     /// A sentence, for people.
     pub note: String,
 }
 
-/// Where announcements are told. The default one tells nobody: without an API server there is nobody.
+/// Hands warnings to the task that posts them. The default one drops them: without an API server there are no Events.
 #[derive(Clone, Debug, Default)]
-pub struct Announcer(Option<Desk>);
+pub struct EventSender(Option<(ObjectRef, mpsc::Sender<Warning>)>);
 
-#[derive(Clone, Debug)]
-struct Desk {
-    node: ObjectRef,
-    sender: mpsc::Sender<Announcement>,
-}
-
-/// Announcements that wait to be posted, at most: a flood of them is one in the log anyway.
+/// The most warnings that wait to be posted. The log has all of them.
 const WAITING: usize = 64;
 
-impl Announcer {
+impl EventSender {
     /// For the agent of this node.
-    pub fn channel(node: &str) -> (Self, mpsc::Receiver<Announcement>) {
+    pub fn channel(node: &str) -> (Self, mpsc::Receiver<Warning>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let node = ObjectRef::new(Kind::Node, &NamespacedName::new("", node));
-        (Self(Some(Desk { node, sender })), receiver)
+        (Self(Some((node, sender))), receiver)
     }
 
     /// Never waits.
-    pub fn tell(&self, announcement: Announcement) {
-        if let Some(desk) = &self.0
-            && let Err(failure) = desk.sender.try_send(announcement)
+    pub fn send(&self, warning: Warning) {
+        if let Some((_, sender)) = &self.0
+            && let Err(failure) = sender.try_send(warning)
         {
-            debug!(%failure, "an Event is not posted");
+            debug!(%failure, "Event not posted");
         }
     }
 
-    /// A table of the kernel has no room for all there is.
-    pub fn tell_full(&self, failure: &MapsError) {
-        if let Some(desk) = &self.0 {
-            self.tell(Announcement {
-                about: desk.node.clone(),
+    /// A map of the kernel is full.
+    pub fn record_full(&self, failure: &MapsError) {
+        if let Some((node, _)) = &self.0 {
+            self.send(Warning {
+                about: node.clone(),
                 reason: "MapFull",
                 action: "Sync",
                 note: failure.to_string(),
@@ -67,9 +61,9 @@ impl Announcer {
     }
 
     /// Part of an object cannot be served.
-    pub fn tell_refused(&self, refusal: &Refusal) {
+    pub fn record_refused(&self, refusal: &Refusal) {
         if matches!(refusal.reason, Reason::SctpPorts { .. } | Reason::Claimed { .. }) {
-            self.tell(Announcement {
+            self.send(Warning {
                 about: refusal.object.clone(),
                 reason: "NotServed",
                 action: "Sync",
@@ -79,25 +73,24 @@ impl Announcer {
     }
 }
 
-/// Posts what is announced until nobody can announce any more. The API server gets equal ones as one Event with a
-/// count.
-pub async fn post(client: Client, node: String, mut announcements: mpsc::Receiver<Announcement>) {
+/// Posts warnings until the last sender is gone. Equal ones become one Event with a count.
+pub async fn post(client: Client, node: String, mut warnings: mpsc::Receiver<Warning>) {
     let reporter = Reporter {
         controller: "shunt".to_owned(),
         instance: Some(node),
     };
     let recorder = Recorder::new(client, reporter);
-    while let Some(announcement) = announcements.recv().await {
+    while let Some(warning) = warnings.recv().await {
         let event = Event {
             type_: EventType::Warning,
-            reason: announcement.reason.to_owned(),
-            note: Some(announcement.note),
-            action: announcement.action.to_owned(),
+            reason: warning.reason.to_owned(),
+            note: Some(warning.note),
+            action: warning.action.to_owned(),
             secondary: None,
         };
-        let about = reference(&announcement.about);
+        let about = reference(&warning.about);
         if let Err(failure) = recorder.publish(&event, &about).await {
-            debug!(about = %announcement.about, %failure, "an Event is not posted");
+            debug!(about = %warning.about, %failure, "Event not posted");
         }
     }
 }
@@ -132,32 +125,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_table_is_told_at_the_node() {
-        let (announcer, mut receiver) = Announcer::channel("n1");
-        announcer.tell_full(&MapsError::Full {
+    async fn a_full_map_is_recorded_at_the_node() {
+        let (events, mut receiver) = EventSender::channel("n1");
+        events.record_full(&MapsError::Full {
             map: "frontends",
             capacity: 7,
             flag: "--max-frontends",
         });
-        let told = receiver.recv().await.unwrap();
+        let posted = receiver.recv().await.unwrap();
         assert_eq!(
-            (told.about.to_string().as_str(), told.reason),
+            (posted.about.to_string().as_str(), posted.reason),
             ("Node n1", "MapFull")
         );
-        assert!(told.note.contains("--max-frontends"), "{}", told.note);
+        assert!(posted.note.contains("--max-frontends"), "{}", posted.note);
     }
 
     #[tokio::test]
-    async fn what_nobody_hears_costs_nothing() {
-        let announcement = || Announcement {
+    async fn warnings_without_a_receiver_are_dropped() {
+        let warning = || Warning {
             about: ObjectRef::new(Kind::Service, &NamespacedName::new("default", "web")),
             reason: "MapFull",
             action: "Sync",
             note: String::new(),
         };
-        Announcer::default().tell(announcement());
-        let (announcer, mut receiver) = Announcer::channel("n1");
-        (0..=WAITING).for_each(|_| announcer.tell(announcement()));
+        EventSender::default().send(warning());
+        let (events, mut receiver) = EventSender::channel("n1");
+        (0..=WAITING).for_each(|_| events.send(warning()));
         assert!(receiver.recv().await.is_some());
     }
 }

@@ -3,11 +3,11 @@
 
 use k8s_openapi::api::networking::v1 as networking;
 
-use super::super::event::Seen;
+use super::super::event::Parsed;
 use super::checks::{Reasons, range, unknown};
 use crate::model::ServiceCidr;
 
-pub(super) fn admit(object: &networking::ServiceCIDR) -> Seen<ServiceCidr> {
+pub(super) fn parse(object: &networking::ServiceCIDR) -> Parsed<ServiceCidr> {
     const FIELD: &str = "spec.cidrs";
     let mut reasons = Reasons::default();
     let listed = object.spec.as_ref().and_then(|spec| spec.cidrs.as_deref());
@@ -20,7 +20,7 @@ pub(super) fn admit(object: &networking::ServiceCIDR) -> Seen<ServiceCidr> {
         Some(range)
     });
     let model = ServiceCidr(ranges.collect());
-    Seen {
+    Parsed {
         model: Some(model),
         reasons: reasons.into_vec(),
     }

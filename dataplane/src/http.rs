@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! HTTP at a port, for as long as the agent runs: routing does not end because a port is taken.
+//! HTTP servers that run as long as the agent. A port that is taken is retried: it must not stop the agent.
 
 use std::io;
 use std::mem;
@@ -14,20 +14,20 @@ use tracing::{error, info};
 /// A port that is taken may become free.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Serves at a port, or waits for it, and never ends. `tell` hears of the first failure in a row.
-pub async fn listen_for_ever(port: &str, addr: SocketAddr, router: Router, mut tell: impl FnMut(&io::Error)) {
-    let mut is_told = false;
+/// Serves on a port, or waits for it, and never returns. `report` is called for the first failure in a row.
+pub async fn serve_forever(port: &str, addr: SocketAddr, router: Router, mut report: impl FnMut(&io::Error)) {
+    let mut is_reported = false;
     loop {
         let failure = match bind(addr).await {
             Ok(listener) => {
-                is_told = false;
+                is_reported = false;
                 listen(port, listener, router.clone()).await
             }
             Err(failure) => failure,
         };
-        if !mem::replace(&mut is_told, true) {
+        if !mem::replace(&mut is_reported, true) {
             error!(port, %addr, %failure, retry_every = ?RETRY_AFTER, "cannot serve");
-            tell(&failure);
+            report(&failure);
         }
         sleep(RETRY_AFTER).await;
     }
@@ -64,17 +64,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_port_is_waited_for_and_told_of_once() {
+    async fn a_taken_port_is_waited_for_and_reported_once() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = taken.local_addr().unwrap();
         let times = Arc::new(AtomicU32::new(0));
-        let told = times.clone();
+        let reported = times.clone();
         tokio::time::pause();
         tokio::spawn(async move {
-            let tell = |_: &io::Error| {
-                told.fetch_add(1, Ordering::Relaxed);
+            let report = |_: &io::Error| {
+                reported.fetch_add(1, Ordering::Relaxed);
             };
-            listen_for_ever("test port", addr, Router::new(), tell).await;
+            serve_forever("test port", addr, Router::new(), report).await;
         });
         sleep(3 * RETRY_AFTER).await;
         drop(taken);

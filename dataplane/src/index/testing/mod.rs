@@ -14,7 +14,7 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::door::{Door, name_of};
+use super::parse::{Parser, name_of};
 use super::{Change, Event};
 use crate::model::NodeAddress;
 
@@ -64,26 +64,26 @@ pub fn node(name: &str, zone: &str) -> Value {
 
 /// The event a watch makes of an object that is there.
 pub fn applied(value: &Value) -> Event {
-    let door = Door::new(NODE);
+    let parser = Parser::new(NODE);
     match value["kind"].as_str().unwrap() {
         "Service" => {
             let it: Service = object(value.clone());
-            Event::Services(Change::Apply(name_of(&it.metadata, true), door.service(&it)))
+            Event::Services(Change::Apply(name_of(&it.metadata, true), parser.service(&it)))
         }
         "EndpointSlice" => {
             let it: EndpointSlice = object(value.clone());
-            Event::Slices(Change::Apply(name_of(&it.metadata, true), door.slice(&it)))
+            Event::Slices(Change::Apply(name_of(&it.metadata, true), parser.slice(&it)))
         }
         "ServiceCIDR" => {
             let it: ServiceCIDR = object(value.clone());
             Event::ServiceCidrs(Change::Apply(
                 name_of(&it.metadata, false),
-                door.service_cidr(&it),
+                parser.service_cidr(&it),
             ))
         }
         _ => {
             let it: Node = object(value.clone());
-            Event::Nodes(Change::Apply(name_of(&it.metadata, false), door.node(&it)))
+            Event::Nodes(Change::Apply(name_of(&it.metadata, false), parser.node(&it)))
         }
     }
 }
