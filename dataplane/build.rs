@@ -16,6 +16,8 @@ use std::process::{Command, ExitCode, Stdio};
 const TARGET: &str = "bpfel-unknown-none";
 const OBJECT: &str = "shunt.bpf.o";
 const SKIP: &str = "SHUNT_SKIP_EBPF";
+/// The folder `library` of the pinned Rust's source, for machines whose toolchain has none and which have no network.
+const RUST_SRC: &str = "SHUNT_RUST_SRC";
 /// What decides the object: a change in any of these builds it again.
 const SOURCES: [&str; 6] = [
     "dataplane-common/src",
@@ -44,6 +46,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     println!("cargo::rerun-if-env-changed={SKIP}");
+    println!("cargo::rerun-if-env-changed={RUST_SRC}");
     println!("cargo::rerun-if-env-changed=PATH");
 
     let object = out_dir.join(OBJECT);
@@ -69,7 +72,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 /// What the build needs and a Rust installation may lack. `cargo xtask setup` provides both.
 struct Tools {
     linker: PathBuf,
-    /// Set when the standard library's source is not where cargo looks by itself.
+    /// Set if the standard library's source is not in the toolchain, where cargo looks by itself.
     library: Option<PathBuf>,
 }
 
@@ -77,25 +80,23 @@ impl Tools {
     /// The tools, or the name of the one that is missing. A path that is looked for and absent makes cargo run this
     /// script again at the next build: so a tool that appears is seen.
     fn find(root: &Path) -> Result<Result<Self, &'static str>, Box<dyn Error>> {
-        let own = root.join("target/tools");
-        let Some(linker) = linker(&own.join("bin")) else {
+        let Some(linker) = linker(&root.join("target/tools/bin")) else {
             return Ok(Err("bpf-linker"));
         };
-        let in_sysroot = sysroot()?.join("lib/rustlib/src/rust/library");
-        if watched(&in_sysroot.join("Cargo.lock")) {
-            return Ok(Ok(Self {
-                linker,
-                library: None,
-            }));
+        let given = env::var_os(RUST_SRC)
+            .filter(|given| !given.is_empty())
+            .map(PathBuf::from);
+        let library = match &given {
+            Some(given) => given.clone(),
+            None => sysroot()?.join("lib/rustlib/src/rust/library"),
+        };
+        if !watched(&library.join("Cargo.lock")) {
+            return Ok(Err("rust-src"));
         }
-        let unpacked = own.join("rust-src/library");
-        if watched(&unpacked.join("Cargo.lock")) {
-            return Ok(Ok(Self {
-                linker,
-                library: Some(unpacked),
-            }));
-        }
-        Ok(Err("rust-src"))
+        Ok(Ok(Self {
+            linker,
+            library: given,
+        }))
     }
 
     /// Runs cargo for the kernel programs and returns the object's path.
@@ -126,8 +127,8 @@ impl Tools {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(library) = &self.library {
-            // The one way to show cargo a standard library outside the sysroot, which may be read-only. Not a
-            // documented name, but the toolchain is pinned, and `xtask setup` proves it by building with it.
+            // Cargo knows no other way to a standard library outside the toolchain, which may be read-only. The name
+            // is not documented, but the toolchain is pinned: a change would show in the first build of a new one.
             cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
         }
         let output = cargo.output().map_err(|error| format!("run cargo: {error}"))?;

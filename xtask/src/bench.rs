@@ -1,44 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask bench`: builds, and leaves the rest to `shunt-bench`.
+//! `cargo xtask bench`: builds the programs and runs `shunt-bench`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::root::Root;
-use crate::setup::Tools;
 use crate::workspace::Workspace;
-use crate::{build, command};
+use crate::{build, command, setup};
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to measure (packet, datapath, control); everything if nothing is named.
     parts: Vec<String>,
-    /// Fewer sizes and turns: under three minutes instead of twenty.
+    /// Fewer sizes and runs: less than three minutes instead of twenty.
     #[arg(long)]
     quick: bool,
-    /// Compares only with forwarders whose name has this word; may be given again.
+    /// Compares only with forwarders whose name contains this word; can be repeated.
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
-    /// Of traffic, measures only what has this word in its name; may be given again.
+    /// Measures only the traffic whose name contains this word; can be repeated.
     #[arg(long, value_name = "WORD")]
     case: Vec<String>,
     /// Writes every sample to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draws a picture of the rates of traffic.
+    /// Draws a chart of the traffic rates.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Puts the tables into docs/benchmarks.md, and the picture beside it.
+    /// Writes the tables into docs/benchmarks.md, and the chart beside it.
     #[arg(long)]
     docs: bool,
-    /// Measures this kube-proxy instead of the rules that it would write.
+    /// Measures this kube-proxy program instead of the rules that it would write.
     #[arg(long, value_name = "PATH")]
     kube_proxy: Option<PathBuf>,
 }
 
-pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> anyhow::Result<()> {
-    tools.require()?;
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
+    setup::tools(workspace).require()?;
     let root = Root::interactive()?;
     let programs = build::run(workspace, build::Profile::Bench)?;
     let docs = workspace.root().join("docs");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask ci`: every check, with a headline and its time, up to the first failure.
+//! `cargo xtask ci`: every check with its name and time, up to the first failure.
 
 use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::setup::Tools;
+use crate::setup::{self, Tools};
 use crate::workspace::Workspace;
 use crate::{command, generate, test};
 
@@ -20,12 +20,13 @@ const STEPS: [(&str, Step); 6] = [
     ("generated files", generated),
 ];
 
-pub(crate) fn run(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let tools = setup::tools(workspace);
     let start = Instant::now();
     for (name, step) in STEPS {
         println!("\n##### ci: {name}");
         let begun = Instant::now();
-        step(workspace, tools).with_context(|| format!("ci failed at: {name}"))?;
+        step(workspace, &tools).with_context(|| format!("ci failed at: {name}"))?;
         println!("##### ci: {name}: ok, {} s", begun.elapsed().as_secs());
     }
     println!(
@@ -45,7 +46,7 @@ fn clippy(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
     command::show(clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// The host's clippy does not see what is compiled for the kernel's target only.
+/// The host's clippy does not see code that is compiled only for the kernel's target.
 fn clippy_kernel(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
     if let Err(error) = tools.require() {
         println!("*** SKIPPED: {error} ***");
@@ -65,16 +66,15 @@ fn clippy_kernel(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(workspace.target().join("bpf"))
         .env("RUSTC_BOOTSTRAP", "1");
-    // See dataplane/build.rs, which builds the same.
-    let library = workspace.tools().join("rust-src/library");
-    if library.is_dir() {
+    // As in dataplane/build.rs, which builds the same crates.
+    if let Some(library) = setup::given_rust_src() {
         clippy.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
     }
     command::show(clippy.args(["--", "-D", "warnings"]))
 }
 
 fn test(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()> {
-    test::run(workspace, tools, &test::Options::default())
+    test::run_all(workspace, tools)
 }
 
 fn documentation(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask demo`: builds, and leaves the rest to the lab's own `demo`.
+//! `cargo xtask demo`: builds the programs and runs the lab's own `demo`.
 
 use clap::Args;
 
 use crate::root::Root;
-use crate::setup::Tools;
 use crate::workspace::Workspace;
-use crate::{build, command};
+use crate::{build, command, setup};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leaves the nodes up and tells how to enter them.
+    /// Leaves the nodes up and says how to enter them.
     #[arg(long)]
     keep: bool,
-    /// Joins each node's pods by a bridge instead of routing between veths.
+    /// Connects each node's pods by a bridge instead of routing between veths.
     #[arg(long)]
     bridge: bool,
 }
 
-pub(crate) fn run(workspace: &Workspace, tools: &Tools, options: &Options) -> anyhow::Result<()> {
-    tools.require()?;
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
+    setup::tools(workspace).require()?;
     let root = Root::interactive()?;
     let programs = build::run(workspace, build::Profile::Release)?;
     let mut demo = root.command(&programs.lab);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Developer commands: `cargo xtask VERB`. One file per verb; every verb runs `setup` first.
+//! Developer commands: `cargo xtask VERB`, one module per verb. Verbs that need the kernel programs run `setup` first.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -33,19 +33,19 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Gets what the build needs and this machine lacks: rust-src and bpf-linker. Quiet when nothing is missing.
-    Setup,
+    /// Installs what the build needs and this machine lacks: rust-src and bpf-linker. Quiet if nothing is missing.
+    Setup(setup::Options),
     /// Builds the release `shunt` with its kernel programs inside, and the lab.
     Build,
-    /// Runs the tests: all tiers, or those named.
+    /// Runs the tests: all tiers, or the named ones.
     Test(test::Options),
     /// Shows Shunt at work on two nodes made of network namespaces. Needs root.
     Demo(demo::Options),
-    /// Measures what packets and changes cost, side by side with others. Needs root.
+    /// Measures what packets and changes cost, compared with other forwarders. Needs root.
     Bench(bench::Options),
-    /// Writes the files that are made from code.
+    /// Writes the files that are generated from code.
     Gen(generate::Options),
-    /// Everything CI runs, in its order, up to the first failure.
+    /// Runs every check of CI, up to the first failure.
     Ci,
 }
 
@@ -60,14 +60,16 @@ fn main() -> ExitCode {
 }
 
 fn run(verb: &Verb, workspace: &Workspace) -> anyhow::Result<()> {
-    let tools = setup::run(workspace);
     match verb {
-        Verb::Setup => tools.require(),
-        Verb::Build => build::run(workspace, build::Profile::Release).map(|_| ()),
-        Verb::Test(options) => test::run(workspace, &tools, options),
-        Verb::Demo(options) => demo::run(workspace, &tools, options),
-        Verb::Bench(options) => bench::run(workspace, &tools, options),
+        Verb::Setup(options) => setup::run(workspace, options),
+        Verb::Build => {
+            setup::tools(workspace);
+            build::run(workspace, build::Profile::Release).map(|_| ())
+        }
+        Verb::Test(options) => test::run(workspace, options),
+        Verb::Demo(options) => demo::run(workspace, options),
+        Verb::Bench(options) => bench::run(workspace, options),
         Verb::Gen(options) => generate::run(workspace, options),
-        Verb::Ci => ci::run(workspace, &tools),
+        Verb::Ci => ci::run(workspace),
     }
 }

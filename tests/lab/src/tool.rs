@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tools of the machine that some tests are about (`nft`, `iptables`), run inside a namespace. A test whose
-//! tool is absent says so and ends; `cargo xtask test lab` gets them where it can.
+//! tool is absent says so and ends; `cargo xtask setup --system-packages` installs them.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub fn is_there(tool: &str, test: &str) -> bool {
     let found = find(tool).is_some();
     if !found {
         eprintln!(
-            "*** SKIPPED: {test}: this machine has no `{tool}`: install it, as `cargo xtask test lab` says ***"
+            "*** SKIPPED: {test}: this machine has no `{tool}`: `cargo xtask setup --system-packages` installs it ***"
         );
     }
     found

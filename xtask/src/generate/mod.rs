@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask gen`: files in the repository that are made from the code, so that they cannot tell another story.
+//! `cargo xtask gen`: files in the repository that are generated from code, so that they cannot contradict it.
 
 mod cli;
 
@@ -12,12 +12,12 @@ use crate::workspace::Workspace;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Writes nothing, and fails if a file is not what would be written.
+    /// Writes nothing, and fails if a file differs from what would be written.
     #[arg(long)]
     pub(crate) check: bool,
 }
 
-/// A file, relative to the workspace, and what makes its text.
+/// A file, relative to the workspace, and the function that generates its text.
 struct Generated {
     path: &'static str,
     text: fn(&Workspace) -> anyhow::Result<String>,
