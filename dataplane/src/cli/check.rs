@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use aya::util::KernelVersion;
 
+use super::args::{CgroupArgs, RootArgs};
 use super::output::{line, table};
-use super::{CgroupArgs, RootArgs};
 use crate::kernel::{chooses_errors, is_bpf, packets_may_preempt};
 use crate::sockets::{CgroupRoot, Diag};
 

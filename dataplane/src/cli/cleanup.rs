@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `shunt cleanup`: the node as it was before.
 
-use super::RootArgs;
+use super::args::RootArgs;
 use super::output::line;
 use crate::devices::SendRedirects;
 use crate::kernel::{PinnedMaps, Pins, detach, detach_sockets};

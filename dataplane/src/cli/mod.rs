@@ -2,18 +2,18 @@
 //! The command line: one file per command. All but `agent` and `cleanup` only read.
 
 mod agent;
+mod args;
 mod check;
 mod cleanup;
 mod output;
 mod services;
 mod status;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::output::Format;
+use self::args::ShowArgs;
 use crate::causes::Causes;
 
 /// Service routing for Kubernetes nodes, in the kernel.
@@ -38,38 +38,6 @@ enum Command {
     Services(ShowArgs),
     /// Detach the programs and remove every trace of Shunt from this node
     Cleanup(cleanup::Args),
-}
-
-/// Which node's pins are meant.
-#[derive(Clone, Debug, clap::Args)]
-struct RootArgs {
-    /// Folder on a BPF file system that holds this node's maps and links
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/sys/fs/bpf/shunt",
-        env = "SHUNT_BPF_ROOT"
-    )]
-    bpf_root: PathBuf,
-}
-
-/// What is to be shown, and how.
-#[derive(Debug, clap::Args)]
-struct ShowArgs {
-    #[command(flatten)]
-    root: RootArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
-}
-
-/// Which cgroup is the node's.
-#[derive(Clone, Debug, clap::Args)]
-struct CgroupArgs {
-    /// The cgroup2 folder that all of the node's processes are below [default: the highest in sight; `shunt check`
-    /// tells]
-    #[arg(long, value_name = "DIR", env = "SHUNT_CGROUP_ROOT")]
-    cgroup_root: Option<PathBuf>,
 }
 
 impl Cli {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::ShowArgs;
+use super::args::ShowArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, KernelMaps, PinnedMaps, Pins, Sizes, Traffic};
 use crate::model::FrontendKey;

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::policy::PolicyArgs;
 use self::sockets::SocketArgs;
-use super::RootArgs;
+use super::args::RootArgs;
 use crate::admin::{Admin, serve};
 use crate::agent::{self, Reports};
 use crate::devices::{Attacher, DeviceMetrics, Rule, Rules, SendRedirects};

@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use dataplane_common::Config;
 
-use crate::cli::CgroupArgs;
+use crate::cli::args::CgroupArgs;
 use crate::kernel::{Pins, Programs, detach_sockets};
 use crate::sockets::{CgroupRoot, SocketLb, netns_cookie};
 

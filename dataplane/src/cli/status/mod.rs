@@ -6,7 +6,7 @@ mod settings;
 use serde::Serialize;
 
 use self::settings::Settings;
-use super::ShowArgs;
+use super::args::ShowArgs;
 use super::output::{Format, json, line, table};
 use crate::kernel::{Counters, FamilyMaps, HostFamily, OutcomeCount, PinnedMaps, Pins, sockets_cgroup};
 use dataplane_common::{BackendState, Config, DeviceKind, MAP_ABI};

@@ -5,12 +5,12 @@
 //! What an object leaves open is filled in as the API server would: manifests need not have been there.
 
 mod checks;
+mod metadata;
 mod node;
 mod service;
 mod service_cidr;
 mod slice;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
@@ -19,15 +19,14 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::event::Parsed;
-use crate::model::{NamespacedName, Node, Service, ServiceCidr, Slice};
+use crate::model::{Node, Service, ServiceCidr, Slice};
+use metadata::label;
+pub use metadata::name_of;
 
 /// Its presence hides an object, whatever its value, from all proxies but one of that name.
 const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Its presence hides an object, whatever its value.
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
-const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
-const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// Parses every object from the view of one node.
 #[derive(Clone, Debug)]
@@ -96,21 +95,4 @@ impl Parser {
         label(metadata, HEADLESS_LABEL).is_some()
             || label(metadata, PROXY_LABEL) != self.proxy_name.as_deref()
     }
-}
-
-/// Nodes are in no namespace; anything else without one is in `default`.
-pub fn name_of(metadata: &ObjectMeta, namespaced: bool) -> NamespacedName {
-    let namespace = metadata.namespace.as_deref().unwrap_or("default");
-    NamespacedName::new(
-        if namespaced { namespace } else { "" },
-        metadata.name.as_deref().unwrap_or(""),
-    )
-}
-
-fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
-    value(metadata.labels.as_ref(), name)
-}
-
-fn value<'a>(map: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
-    map?.get(name).map(String::as_str)
 }

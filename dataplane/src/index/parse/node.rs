@@ -8,8 +8,10 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Parsed;
 use super::checks::{Reasons, address, range};
-use super::{ZONE_LABEL, label};
+use super::metadata::label;
 use crate::model::{Node, Zone};
+
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 pub(super) fn parse(object: &core::Node) -> Parsed<Node> {
     let mut reasons = Reasons::default();

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Parsed;
 use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
-use super::name_of;
+use super::metadata::name_of;
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
 /// What the API server fills in for `sessionAffinity: ClientIP`.

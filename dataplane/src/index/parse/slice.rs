@@ -11,10 +11,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::super::event::Parsed;
 use super::checks::{Reasons, address, port, protocol, unknown};
-use super::{SERVICE_LABEL, TRIGGER_ANNOTATION, label, name_of, value};
+use super::metadata::{label, name_of, value};
 use crate::model::{
     Conditions, Endpoint, Family, Hints, NodeHint, Reason, ServiceName, Slice, SlicePort, Zone,
 };
+
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 pub(super) fn parse(object: &discovery::EndpointSlice, node_name: &str) -> Parsed<Slice> {
     let Some(service) = label(&object.metadata, SERVICE_LABEL) else {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
@@ -41,6 +42,14 @@ pub(super) struct File {
     pub(super) objects: BTreeMap<Key, Object>,
     /// What is wrong with the file, or with documents that have no name.
     pub(super) reasons: Vec<Reason>,
+}
+
+/// Whether a file of this name is read.
+pub(super) fn is_manifest(name: &str) -> bool {
+    let extension = Path::new(name)
+        .extension()
+        .and_then(|extension| extension.to_str());
+    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
 impl File {

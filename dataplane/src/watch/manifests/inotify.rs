@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, InotifyEvent};
 use tokio::io::unix::AsyncFd;
 
-use super::is_manifest;
+use super::document::is_manifest;
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

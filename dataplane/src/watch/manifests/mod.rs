@@ -26,7 +26,7 @@ use crate::index::parse::Parser;
 use crate::metrics::Metrics;
 use crate::model::Kind;
 use changes::Changes;
-use document::File;
+use document::{File, is_manifest};
 use inotify::{FileChange, Inotify};
 use merge::Merged;
 
@@ -147,13 +147,6 @@ fn list(directory: &Path) -> io::Result<BTreeSet<String>> {
         );
     }
     Ok(names)
-}
-
-fn is_manifest(name: &str) -> bool {
-    let extension = Path::new(name)
-        .extension()
-        .and_then(|extension| extension.to_str());
-    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
 /// Off the agent's thread: a large file takes long to parse.

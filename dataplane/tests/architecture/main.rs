@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What docs/architecture.md says of the folders is true: which folder uses which, and that the core is pure.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod arrows;
+mod paths;
+mod sources;
+mod words;
