@@ -7,101 +7,103 @@
 //! they speak, so that one table of cases can be run through the host build and through the
 //! verified kernel program and must come out the same, bit for bit.
 //!
+//! Each folder uses only those below it:
+//!
+//! ```text
+//! hooks/    a packet at a hook: ingress(), egress()      socket.rs   a process's call
+//! flow/     the life of a flow: established, new, claimed, masqueraded, refused
+//! lb/       which Service, which backend
+//! tables/   what decisions ask besides the packet: the trait Tables, routes
+//! packet/   bytes: the trait Packet, IP and transport headers, checksums by difference
+//! maps/     the pinned maps, one file for each: a change there raises MAP_ABI
+//! value/    addresses, ports, protocols, time
+//! ```
+//!
+//! Beside them stand `outcome.rs`, every outcome with its verdict, which all may use, and `host/`, the
+//! stand-ins for the kernel that tests use.
+//!
 //! A packet's way through the code:
 //!
 //! ```text
-//! ingress() / egress()          [steer.rs]       one flow lookup per hook
-//!   parse the headers           [headers.rs]     -> FlowKey
-//!   known flow?                 [established.rs] lifetime, TCP events, repair -> rewrite
-//!   else, at ingress            [new_flow.rs]    a flow of its own, or none
-//!     who asks                  [source.rs]      pod or not, masquerade or not
-//!     which Service, backend    [select.rs]      address -> frontend -> set -> backend
-//!                               [affinity.rs]    ... or the one the client had
-//!     whose reply is whose      [reserve.rs]     the reply's tuple, claimed
-//!   write the new addresses     [rewrite.rs]     checksums by difference
-//!   past the host's stack       [shortcut.rs]    established flows, if the node is told so
-//!   or answer "unreachable"     [reject.rs]
-//!   a later part of a packet    [fragment.rs]    as the first part was rewritten
-//!   an error about a flow       [icmp.rs]        itself, and the packet it quotes
+//! ingress() / egress()          [hooks/mod.rs]         one flow lookup per hook
+//!   parse the headers           [packet/parse.rs]      -> FlowKey
+//!   known flow?                 [flow/established.rs]  lifetime, repair -> rewrite
+//!     SYN, FIN, RST             [flow/tcp.rs]
+//!   else, at ingress            [flow/new_flow.rs]     a flow of its own, or none
+//!     where the client is       [lb/source.rs]         pod or not, masquerade or not
+//!     which Service, backend    [lb/select.rs]         address -> frontend -> set -> backend
+//!                               [lb/affinity.rs]       ... or the one the client had
+//!     a tuple for the replies   [flow/claim.rs]
+//!     an address of the node    [flow/masquerade.rs]   claimed at egress
+//!   write the new addresses     [packet/rewrite.rs]    checksums by difference
+//!   past the host's stack       [hooks/fast_path.rs]   established flows, with --forwarding=direct
+//!   or answer "unreachable"     [flow/reject.rs]
+//!   a later part of a packet    [hooks/fragment.rs]    as the first part was rewritten
+//!   an error about a flow       [hooks/icmp_error.rs]  itself, and the packet it quotes
 //! -> Outcome -> Verdict         [outcome.rs]
 //! ```
 //!
 //! The node's own processes are served before there is a packet, at their calls:
 //!
 //! ```text
-//! connect() / send() / show()   [socket.rs]      the same choice, remembered by the socket [peers.rs]
+//! connect() / send() / show()   [socket.rs]            the same choice, remembered by the socket [maps/peers.rs]
 //! ```
 //!
-//! A kernel program has 512 bytes of stack for all its calls together. What an established flow's
-//! packet runs is inlined into one frame; what runs once per flow or per event is `inline(never)`
-//! and has frames of its own, that are there only while it runs.
+//! A kernel program has 512 bytes of stack for all its calls together. The code for an established flow's
+//! packet is inlined into one frame; what runs once per flow or per event is `inline(never)`
+//! and has frames of its own, that exist only while it runs.
 #![no_std]
 #![warn(missing_docs)]
 
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
-mod affinity;
-mod checksum;
-mod device;
-mod established;
-mod family;
 mod flow;
-mod fragment;
-mod hash;
-mod headers;
+mod hooks;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
-mod icmp;
-mod masquerade;
-mod networks;
-mod new_flow;
+mod lb;
+mod maps;
 mod outcome;
 mod packet;
-mod peers;
-mod reject;
-mod reserve;
-mod rewrite;
-mod sctp;
-mod select;
-mod service;
-mod shortcut;
 mod socket;
-mod source;
-mod state;
-mod steer;
 mod tables;
-#[cfg(feature = "user")]
-mod user;
-mod wire;
-mod work;
+mod value;
 
-pub use checksum::Checksum;
-pub use device::{Config, Device, DeviceKind};
-pub use family::{Family, V4, V6};
-pub use flow::{Entry, FlowKey, FlowValue, Hook};
-pub use fragment::{FragmentKey, FragmentValue};
-pub use headers::{Headers, Layout, Parsed, Protocol};
-pub use networks::{Detect, Networks, Prefix, SERVICE_RANGES};
+pub use hooks::{egress, ingress};
+pub use maps::addresses::AddressFlags;
+pub use maps::affinity::{Affinity, AffinityKey};
+pub use maps::answers::TokenBucket;
+pub use maps::backends::{Backend, BackendId, BackendState, Choice};
+pub use maps::config::Config;
+pub use maps::devices::{Device, DeviceKind};
+pub use maps::flow_state::State;
+pub use maps::flows::{Entry, FlowKey, FlowValue};
+pub use maps::fragments::{FragmentKey, FragmentValue};
+pub use maps::frontends::{EmptyVerdict, FrontendKey, FrontendKind, FrontendValue};
+pub use maps::networks::{Detect, Networks, Prefix, SERVICE_RANGES};
+pub use maps::peers::{Peer, Peers};
+pub use maps::ranges::RangeKey;
+pub use maps::services::{ServiceId, ServiceName};
+pub use maps::sets::{SET_CHUNK, SetChunk, SetId, SetKey, SetRef};
+pub use maps::traffic::ServiceTraffic;
 pub use outcome::{Outcome, Verdict};
+pub use packet::headers::{Headers, Layout, Parsed};
+pub use packet::ip::Ip;
 pub use packet::{Fault, Field, Packet};
-pub use peers::{Peer, Peers};
-pub use reject::TokenBucket;
-pub use service::{
-    AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Choice, EmptyVerdict, FrontendKey,
-    FrontendKind, FrontendValue, RangeKey, SET_CHUNK, ServiceId, ServiceName, ServiceTraffic, SetChunk,
-    SetId, SetKey, SetRef,
-};
-pub use shortcut::{NextHop, Question};
-pub use socket::{Call, Socket, connect, send, show};
-pub use state::{State, Tick};
-pub use steer::{egress, ingress};
+pub use socket::{Socket, connect, send, show};
+pub use tables::route::{NextHop, Question};
+pub use tables::work::Work;
 pub use tables::{Direction, Insert, InsertError, Tables};
-pub use wire::{Addr4, Addr6, Port, Ports, Wire};
-pub use work::Work;
+pub use value::checksum::Checksum;
+pub use value::family::{Family, V4, V6};
+pub use value::hook::{Call, Hook};
+pub use value::protocol::Protocol;
+pub use value::tick::Tick;
+pub use value::wire::{Addr4, Addr6, Port, Ports, Wire};
 
 /// The layout version of every pinned map; part of the pin path (`…/v{MAP_ABI}/`).
 ///
 /// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
-/// another version. `tests/layout.rs` fails when a layout changes and this number does not.
+/// another version. `tests/suites/tests/layout.rs` fails when a layout changes and this number does not.
 pub const MAP_ABI: u32 = 4;

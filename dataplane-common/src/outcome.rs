@@ -148,6 +148,25 @@ impl Outcome {
     }
 }
 
+const ENOMEM: i32 = 12;
+const ECONNREFUSED: i32 = 111;
+const EHOSTUNREACH: i32 = 113;
+
+impl Outcome {
+    /// The error (`errno`) that the call fails with, if it does: "connection refused" where a client
+    /// elsewhere would be answered "port unreachable", "no route to host" where its packets would
+    /// be dropped.
+    #[inline(always)]
+    pub fn errno(self) -> Option<i32> {
+        match (self.verdict(), self) {
+            (Verdict::Next | Verdict::Handed, _) => None,
+            (Verdict::Answer, _) => Some(ECONNREFUSED),
+            (Verdict::Drop, Self::NoMemory) => Some(ENOMEM),
+            (Verdict::Drop, _) => Some(EHOSTUNREACH),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

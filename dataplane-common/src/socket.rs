@@ -10,50 +10,22 @@
 //! recvfrom, getpeername   the backend's address is shown as the VIP
 //! ```
 //!
-//! Which Service and which backend is chosen where packets are (`select.rs`). No packet is touched.
+//! Which Service and which backend is chosen where packets are (`lb/select.rs`). No packet is touched.
 //!
 //! These calls run in a process, which may be interrupted by packets of the same CPU, and
 //! preempted: nothing here uses a CPU's own memory ([`crate::Work`]).
 
-use crate::device::Config;
-use crate::family::Family;
-use crate::flow::{FlowKey, FlowValue, Hook};
-use crate::headers::Protocol;
-use crate::outcome::{Outcome, Verdict};
-use crate::peers::{Peer, Peers};
-use crate::select::{Scope, backend, frontend};
-use crate::service::AddressFlags;
+use crate::lb::select::{Scope, backend, frontend};
+use crate::maps::addresses::AddressFlags;
+use crate::maps::config::Config;
+use crate::maps::flows::{FlowKey, FlowValue};
+use crate::maps::peers::{Peer, Peers};
+use crate::outcome::Outcome;
 use crate::tables::Tables;
-use crate::wire::Port;
-
-/// What a process does with a socket's address. Numbered on from [`Hook`], for the counters.
-#[repr(u32)]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Call {
-    /// `connect`: TCP, and UDP sockets that are to have one peer.
-    Connect = 2,
-    /// `sendto`, `sendmsg` and `sendmmsg` of UDP with an address.
-    Send = 3,
-    /// `recvfrom`, `recvmsg` and `recvmmsg` of UDP that ask for the address.
-    Receive = 4,
-    /// `getpeername`, and `accept`, which does the same.
-    PeerName = 5,
-}
-
-impl Call {
-    /// The word for people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Send => "sendmsg",
-            Self::Receive => "recvmsg",
-            Self::PeerName => "getpeername",
-        }
-    }
-
-    /// All of them, in order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Send, Self::Receive, Self::PeerName];
-}
+use crate::value::family::Family;
+use crate::value::hook::Hook;
+use crate::value::protocol::Protocol;
+use crate::value::wire::Port;
 
 /// A socket in one of these calls, as far as one family is concerned.
 pub trait Socket<F: Family> {
@@ -246,24 +218,5 @@ fn serves<F: Family, T: Tables<F>>(tables: &T, peer: &Peer) -> bool {
     match tables.backend(peer.backend) {
         Some(backend) => backend.serves(peer.service, &F::narrow(peer.addr), peer.port),
         None => false,
-    }
-}
-
-const ENOMEM: i32 = 12;
-const ECONNREFUSED: i32 = 111;
-const EHOSTUNREACH: i32 = 113;
-
-impl Outcome {
-    /// The error (`errno`) that the call fails with, if it does: "connection refused" where a client
-    /// elsewhere would be answered "port unreachable", "no route to host" where its packets would
-    /// be dropped.
-    #[inline(always)]
-    pub fn errno(self) -> Option<i32> {
-        match (self.verdict(), self) {
-            (Verdict::Next | Verdict::Handed, _) => None,
-            (Verdict::Answer, _) => Some(ECONNREFUSED),
-            (Verdict::Drop, Self::NoMemory) => Some(ENOMEM),
-            (Verdict::Drop, _) => Some(EHOSTUNREACH),
-        }
     }
 }

@@ -6,12 +6,12 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use dataplane_common::{
     AddressFlags, Affinity, AffinityKey, Backend, Call, Config, Device, Family, FlowKey, FlowValue,
-    FragmentKey, FragmentValue, FrontendKey, FrontendValue, Hook, Networks, Outcome, RangeKey, ServiceName,
-    ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
+    FragmentKey, FragmentValue, FrontendKey, FrontendValue, Hook, Ip, Networks, Outcome, RangeKey,
+    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
 };
 
 /// A family whose flows and Services are kept in maps of this object.
-pub(crate) trait Stored: Family {
+pub(crate) trait Stored: Ip {
     fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>>;
     fn fragments() -> &'static LruHashMap<FragmentKey<Self>, FragmentValue<Self>>;
     fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;

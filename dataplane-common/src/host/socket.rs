@@ -3,11 +3,11 @@
 
 use core::cell::{Cell, UnsafeCell};
 
-use crate::family::Family;
-use crate::headers::Protocol;
-use crate::peers::{Peer, Peers};
+use crate::maps::peers::{Peer, Peers};
 use crate::socket::Socket;
-use crate::wire::{Addr6, Port};
+use crate::value::family::Family;
+use crate::value::protocol::Protocol;
+use crate::value::wire::{Addr6, Port};
 
 /// A socket, as plain data.
 #[derive(Debug)]

@@ -170,7 +170,7 @@ pub fn flow_key<F: HostFamily>(
     Some(FlowKey::new(hook, protocol, end(src)?, end(dst)?))
 }
 
-fn steer<F: HostFamily>(tables: &mut HostTables<F>, at: At, packet: &mut HostPacket) -> Outcome {
+fn steer<F: HostFamily + common::Ip>(tables: &mut HostTables<F>, at: At, packet: &mut HostPacket) -> Outcome {
     tables.device = Some(device(at));
     match at {
         At::PodIngress | At::UplinkIngress => common::ingress(packet, tables),

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! A packet whose tuple is in the flow table.
+//!
+//! Per packet: the lookup that found the entry, a clock that is read without a trap, and for UDP
+//! one array slot. At most once a tick: the entry and its partner are marked as used, and a partner
+//! that was evicted is put back; a flow that gets no replies any more, because another has that
+//! place, begins anew. Per TCP event (SYN, FIN, RST): the partner learns of it.
+
+use crate::flow::masquerade;
+use crate::flow::new_flow::Why;
+use crate::flow::pair::{learn, release};
+use crate::flow::tcp::{Event, backend_serves, tcp_event};
+use crate::maps::flow_state::State;
+use crate::maps::flows::Entry;
+use crate::outcome::Outcome;
+use crate::packet::Packet;
+use crate::packet::ip::Ip;
+use crate::packet::rewrite::rewrite;
+use crate::tables::work::Work;
+use crate::tables::{Direction, Insert, Tables};
+use crate::value::family::Family;
+use crate::value::hook::Hook;
+use crate::value::tick::Tick;
+
+/// Translates a packet of a known flow. `Err`: the flow is over and its entries are gone.
+#[inline(always)]
+pub(crate) fn established<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work<F>,
+    entry: Entry<'_, F>,
+) -> Result<Outcome, Why> {
+    let headers = &work.headers;
+    let key = &headers.key;
+    let value = entry.get();
+    let now = tables.now();
+    let is_reply = value.state.has(State::REPLY);
+    if value.is_expired(headers.protocol(), now) {
+        release(tables, key, entry);
+        return Err(Why::First);
+    }
+    let awaits_reply = is_reply && !value.state.has(State::REPLIED);
+    if headers.has_connections() {
+        if awaits_reply || headers.segment.is_event() {
+            match tcp_event(tables, work, entry) {
+                Event::Ours => {}
+                Event::Foreign => return Ok(Outcome::Contested),
+                Event::Over(why) => return Err(why),
+            }
+        }
+    } else if awaits_reply {
+        learn(tables, &work.headers.key, entry, State::REPLIED);
+    } else if !is_reply && !backend_serves(tables, &value) {
+        release(tables, key, entry);
+        return Err(Why::BackendGone);
+    }
+    if value.last_seen != now && !refresh(tables, work, entry, now) {
+        release(tables, &work.headers.key, entry);
+        return Err(Why::First);
+    }
+    let mut outcome = Outcome::Translated;
+    // Read anew: a SYN may have made it so.
+    if entry.get().is_pending() {
+        if let Err(failure) = masquerade::resolve(tables, work, entry) {
+            return Ok(failure);
+        }
+        outcome = Outcome::Masqueraded;
+    }
+    let value = entry.get();
+    if value.is_pending() {
+        // A SYN on another CPU made it so in between. The client sends this one again.
+        return Ok(Outcome::RewriteFailed);
+    }
+    let direction = if is_reply {
+        Direction::Reply
+    } else {
+        Direction::Request
+    };
+    tables.count(
+        value.service,
+        direction,
+        packet.segments(),
+        packet.length() as u64,
+    );
+    match rewrite(packet, &work.headers, &value) {
+        Ok(()) => Ok(outcome),
+        Err(_) => Ok(Outcome::RewriteFailed),
+    }
+}
+
+/// Marks all entries of a flow as used, and puts back those that were evicted. `false` where a client's flow gets no
+/// replies any more, because another has had the place of their entry since.
+#[inline(never)]
+fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>, now: Tick) -> bool {
+    entry.touch(now);
+    work.value = entry.get();
+    if work.value.is_pending() {
+        return true;
+    }
+    work.set_reply();
+    match tables.flow(&work.reply_key) {
+        Some(partner) if work.headers.key.has_partner(partner) => {
+            partner.touch(now);
+            partner.learn(work.value.state.events());
+        }
+        // Replies go on to whom they belong, whatever is made of requests.
+        Some(_) if work.value.state.has(State::REPLY) => {}
+        Some(_) if work.headers.key.hook() == Hook::Egress => masquerade::await_port(work, entry),
+        Some(_) => return false,
+        None => drop(tables.insert_flow(&work.reply_key, &work.reply, Insert::New)),
+    }
+    let state = work.value.state;
+    if state.has(State::MASQUERADE) && !state.has(State::REPLY) {
+        // If it is there, this packet will meet it at egress, mark it and mend its partner.
+        let _ = masquerade::expect(tables, work);
+    }
+    true
+}

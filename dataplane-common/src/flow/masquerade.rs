@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Masquerade: a source address that the reply finds its way back to.
+//!
+//! Needed where the reply would not pass this node (an outside client's flow to a backend on
+//! another node) and where it would not leave the pod (a pod that reaches itself: "hairpin").
+//! Which address that is depends on the device the packet leaves by, and so is known only after
+//! routing. At ingress, therefore, a *pending* entry is put for the client's packet as it will look
+//! at egress, and the first packet to meet it there claims an address and a port. Where that port proves to be another
+//! connection's, the entry is pending once more, and the client's next SYN claims another.
+//!
+//! ```text
+//! ingress  client -> VIP       dst := backend       pair 1, made together at the first packet
+//! egress   backend -> client   src := VIP           pair 1
+//! egress   client -> backend   src := node:port     pair 2, pending at first
+//! ingress  backend -> node     dst := client        pair 2, made when the port is claimed
+//! ```
+
+use crate::flow::claim::claim;
+use crate::flow::pair::remove_partner;
+use crate::maps::flow_state::State;
+use crate::maps::flows::{Entry, FlowValue};
+use crate::outcome::Outcome;
+use crate::tables::work::Work;
+use crate::tables::{Insert, InsertError, Tables};
+use crate::value::family::Family;
+use crate::value::protocol::Protocol;
+use crate::value::wire::Port;
+
+/// Puts the pending entry for the packet's flow, unless it has one. One that has expired would let the packet leave
+/// as it is. (So would one of a closed connection, but for a SYN: see [`expect_again`].)
+#[inline(always)]
+pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
+    // Two calls one after the other, so that the one's stack is free again for the other (512 bytes along any chain).
+    if is_expected(tables, work) {
+        return Ok(());
+    }
+    put_pending(tables, work)
+}
+
+/// Whether there is an entry. One that has expired is taken away.
+#[inline(never)]
+fn is_expected<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+    work.reply_key = work.headers.key.masquerade(&work.value);
+    let Some(entry) = tables.flow(&work.reply_key) else {
+        return false;
+    };
+    let old = entry.get();
+    if old.is_expired(work.headers.protocol(), work.value.last_seen) {
+        remove_partner(tables, &work.reply_key, &old);
+        tables.remove_flow(&work.reply_key);
+        return false;
+    }
+    true
+}
+
+/// Puts it under the key that [`is_expected`] has worked out.
+#[inline(never)]
+fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
+    // Counted, and followed when its backend goes, by the first pair.
+    work.reply = FlowValue {
+        peer_port: work.reply_key.ports.destination(),
+        last_seen: work.value.last_seen,
+        state: work.value.state.events(),
+        isn: work.value.isn,
+        ..FlowValue::default()
+    };
+    match tables.insert_flow(&work.reply_key, &work.reply, Insert::New) {
+        Err(InsertError::Exists) => Ok(()),
+        other => other,
+    }
+}
+
+/// Has an entry at egress wait for its address again, because its connection is over or its port another's: the
+/// client's SYN is on its way out, and must not leave as it is. A port that proved another's is kept in the entry
+/// until then, so that it is not taken again.
+#[inline(never)]
+pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'_, F>) {
+    work.value = entry.get();
+    remove_partner(tables, &work.headers.key, &work.value);
+    let contested = work.value.state.has(State::CONTESTED);
+    work.value = FlowValue {
+        addr: F::Addr::default(),
+        port: match contested {
+            true => work.value.port,
+            false => Port::default(),
+        },
+        state: work.value.state.afresh(),
+        isn: work.headers.segment.sequence,
+        ..work.value
+    };
+    entry.replace(&work.value);
+}
+
+/// Has an entry at egress, of a flow in `work.value` whose replies have come to be another's, wait for a port of its
+/// own.
+#[inline(always)]
+pub(crate) fn await_port<F: Family>(work: &mut Work<F>, entry: Entry<'_, F>) {
+    work.value.addr = F::Addr::default();
+    work.value.port = Port::default();
+    entry.replace(&work.value);
+}
+
+/// Claims the out-device's address and a port for a pending entry.
+///
+/// Nothing but that port tells the flow's replies from those to the node's own sockets. So it is one of the node's
+/// range, from which the kernel gives sockets none, and that no socket has taken by name; the client's own
+/// is kept if it is such a one. (Any free port would do now, but a socket could be given it later.) SCTP keeps
+/// the client's in any case, because it can have no other.
+#[inline(never)]
+pub(crate) fn resolve<F: Family, T: Tables<F>>(
+    tables: &T,
+    work: &mut Work<F>,
+    entry: Entry<'_, F>,
+) -> Result<(), Outcome> {
+    work.value = entry.get();
+    work.contested = work.value.port;
+    if work.contested != Port::default() {
+        // Should there be no other, the next SYN has it again.
+        work.value.port = Port::default();
+        entry.replace(&work.value);
+    }
+    work.value.addr = tables
+        .device()
+        .map(|device| device.source::<F>())
+        .unwrap_or_default();
+    if work.value.is_pending() {
+        return Err(Outcome::NoMasqueradeAddress);
+    }
+    let config = tables.config();
+    let sport = work.headers.key.ports.source();
+    let offset = sport.get().wrapping_sub(config.ports_first);
+    let keeps = offset < config.ports_count || work.headers.protocol() == Protocol::SCTP;
+    let preferred = if keeps { Some(sport) } else { None };
+    claim(tables, work, preferred, |value, port| value.port = port)?;
+    entry.replace(&work.value);
+    Ok(())
+}

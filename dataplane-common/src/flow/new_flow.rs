@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! A packet at ingress that is of no known flow: to a Service, or past it.
+
+use crate::flow::claim::claim;
+use crate::flow::masquerade;
+use crate::flow::pair::{forget, is_over};
+use crate::flow::reject::reject;
+use crate::lb::select::{Scope, backend, frontend};
+use crate::lb::source::Source;
+use crate::maps::addresses::AddressFlags;
+use crate::maps::config::Config;
+use crate::maps::flow_state::State;
+use crate::maps::flows::{Entry, FlowValue};
+use crate::outcome::{Outcome, Verdict};
+use crate::packet::Packet;
+use crate::packet::ip::Ip;
+use crate::packet::rewrite::rewrite;
+use crate::tables::work::Work;
+use crate::tables::{Direction, Insert, Tables};
+use crate::value::family::Family;
+use crate::value::protocol::Protocol;
+use crate::value::wire::Port;
+
+/// Why a packet starts a flow. Goes from the one to the other by way of [`Work`]: held in a register across the
+/// calls between, Linux 6.1 mixes the reasons up (its verifier takes the code for some of them for dead).
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// There was none, or it had expired, or lost its replies to another.
+    First = 0,
+    /// There was one, but its connection was over.
+    Closed = 1,
+    /// There was one, but its backend is gone.
+    BackendGone = 2,
+    /// There was one, but its tuple turned out to be another connection's.
+    Contested = 3,
+}
+
+impl Why {
+    /// What the packet that starts the flow is counted as.
+    #[inline(always)]
+    pub(crate) fn outcome(why: u32) -> Outcome {
+        if why == Self::Closed as u32 {
+            Outcome::Reopened
+        } else if why == Self::BackendGone as u32 {
+            Outcome::Resteered
+        } else {
+            Outcome::NewFlow
+        }
+    }
+}
+
+/// Where a packet without a flow goes.
+enum Route {
+    /// To a backend of `work.frontend`.
+    Frontend,
+    /// To no VIP, with the tuple of a live Service flow: by another source port.
+    Beside,
+    /// To no VIP, with the tuple of a Service flow that is over.
+    Stale,
+    /// Back to its sender as an error, nowhere, or on as it is: as the outcome's verdict says.
+    End(Outcome),
+}
+
+/// Whether a packet, at an address of which nothing is known, passes for certain: what most packets on a node do.
+#[inline(always)]
+pub(crate) fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
+    work.flags == AddressFlags::default() && mistaken(tables, work).is_none()
+}
+
+/// The entry that the replies to a packet to no VIP would be taken for. A connection that goes on was looked at when
+/// it began.
+#[inline(always)]
+fn mistaken<'a, F: Family, T: Tables<F>>(tables: &'a T, work: &mut Work<F>) -> Option<Entry<'a, F>> {
+    if work.headers.continues() {
+        return None;
+    }
+    work.reply_key = work.headers.key.reply();
+    tables.flow(&work.reply_key)
+}
+
+/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.why` and `work.flags` tell what came before,
+/// and what is known of its destination.
+#[inline(never)]
+pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work<F>,
+) -> Outcome {
+    if work.why != Why::Contested as u32 {
+        work.contested = Port::default();
+    }
+    let isn = work.headers.segment.sequence;
+    work.value = FlowValue {
+        last_seen: tables.now(),
+        isn,
+        ..FlowValue::default()
+    };
+    // One after the other, not one inside the other: together their frames are too large for the stack.
+    let chosen = match route(tables, work) {
+        Route::Frontend => choose(tables, work),
+        Route::Beside => {
+            work.contested = work.headers.key.ports.source();
+            Ok(())
+        }
+        Route::Stale => {
+            forget(tables, &work.reply_key);
+            return Outcome::StaleRemoved;
+        }
+        Route::End(outcome) => Err(outcome),
+    };
+    if let Err(outcome) = chosen {
+        return match outcome.verdict() {
+            Verdict::Answer => reject(packet, tables, &work.headers, outcome),
+            Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
+        };
+    }
+    let outcome = open(tables, work);
+    if outcome.verdict() == Verdict::Drop {
+        return outcome;
+    }
+    tables.count(
+        work.value.service,
+        Direction::Request,
+        packet.segments(),
+        packet.length() as u64,
+    );
+    match rewrite(packet, &work.headers, &work.value) {
+        Ok(()) if outcome == Outcome::NewFlow => Why::outcome(work.why),
+        Ok(()) => outcome,
+        Err(_) => Outcome::RewriteFailed,
+    }
+}
+
+#[inline(never)]
+fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+    let flags = work.flags;
+    match frontend(tables, &work.headers.key, flags) {
+        Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Route::End(Outcome::OwnAddress),
+        Ok(frontend) => {
+            work.frontend = frontend;
+            Route::Frontend
+        }
+        Err(Outcome::NotOurs) => direct(tables, work),
+        Err(outcome) => Route::End(outcome),
+    }
+}
+
+/// Whether a packet to a frontend at one of the node's own addresses is for a socket of the node: the
+/// answer to a connection or question of its own, from a port that a NodePort has too. Where the range
+/// that the kernel gives sockets ports from has NodePorts in it, that happens. What opens a connection
+/// is a client's, whoever may listen there.
+#[inline(always)]
+fn has_owner<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
+    !work.headers.segment.opens() && tables.has_socket(&work.headers.key)
+}
+
+/// Gives the packet's flow to one of the frontend's backends.
+#[inline(never)]
+fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), Outcome> {
+    let (headers, frontend, value) = (&work.headers, &work.frontend, &mut work.value);
+    let key = &headers.key;
+    let midway = headers.continues();
+    if midway && tables.config().flags & Config::TAKE_OVER != 0 {
+        return Err(Outcome::TakenOver);
+    }
+    let source = Source::of(tables, &key.src);
+    if source.scope == Scope::External
+        && frontend.is_cluster_ip()
+        && tables.config().flags & Config::REFUSE_EXTERNAL != 0
+    {
+        return Err(Outcome::RejectedExternal);
+    }
+    let backend = backend(tables, key, frontend, source.scope, value)?;
+    if source.needs_masquerade(tables, key, frontend, &backend) {
+        value.state = value.state.with(State::MASQUERADE);
+    }
+    if midway {
+        // Its entry was evicted: there will be no SYN-ACK to wait for.
+        value.state = value.state.with(State::REPLIED);
+    }
+    Ok(())
+}
+
+/// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service
+/// flow's (same client port, same backend), that must be put right first: a finished Service flow is
+/// forgotten, and beside a live one the direct flow goes on under another source port, as netfilter
+/// would have it. Costs non-Service traffic one lookup per TCP connection or UDP packet.
+#[inline(always)]
+fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+    let passes = Route::End(Outcome::NotOurs);
+    let Some(entry) = mistaken(tables, work) else {
+        return passes;
+    };
+    let holder = entry.get();
+    if !holder.state.has(State::REPLY) {
+        return passes;
+    }
+    if is_over(&work.reply_key, &holder, work.value.last_seen) {
+        return Route::Stale;
+    }
+    (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.ports.destination());
+    Route::Beside
+}
+
+/// Puts the entries of a new flow; under another source port if its own is another flow's.
+#[inline(never)]
+fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
+    let key = &work.headers.key;
+    if work.headers.protocol() == Protocol::SCTP && work.value.port != key.ports.destination() {
+        return Outcome::SctpPortChange;
+    }
+    // A hairpin flow from the very port it goes to would be its own reply.
+    let own_reply = work.value.addr == key.src && work.value.port == key.ports.source();
+    let preferred = match own_reply {
+        true => None,
+        false => Some(key.ports.source()),
+    };
+    let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
+        Ok(kept) => kept,
+        Err(outcome) => return outcome,
+    };
+    if tables
+        .insert_flow(&work.headers.key, &work.value, Insert::Any)
+        .is_err()
+        || (work.value.state.has(State::MASQUERADE) && masquerade::expect(tables, work).is_err())
+    {
+        let key = &work.headers.key;
+        tables.remove_flow(&key.partner_key(&work.value));
+        tables.remove_flow(key);
+        return Outcome::FlowTableFull;
+    }
+    if work.value.service.0 == 0 {
+        return Outcome::DirectMoved;
+    }
+    tables.count_flow(work.value.service);
+    if kept { Outcome::NewFlow } else { Outcome::Moved }
+}

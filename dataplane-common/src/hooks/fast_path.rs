@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Established flows past the host's stack (`--forwarding=direct`).
+//!
+//! At ingress, once both ends of a flow have been heard, the kernel's routing is asked where the packet goes, and it
+//! is handed there at once: into the pod, or to the neighbour behind a device. Whatever the kernel does not answer
+//! with "there, and its neighbour is known" takes the stack's way, from the next packet on: no route, an address of
+//! the node itself, forwarding switched off, a packet too long for the route, one that has no hop left.
+//!
+//! What else stands between ingress and egress is passed by: netfilter's rules and its connection tracking, and of
+//! the programs on a pod's device those at egress. That is why nobody gets this unless they ask for it.
+//!
+//! ```text
+//! request, ingress entry    rewritten      -> the pod, or the neighbour
+//! reply to a pod            egress entry, looked up and rewritten at ingress, because the pod's device
+//!                           sees no egress -> the pod
+//! reply to anybody else     as it is       -> the neighbour; egress rewrites it as ever
+//! ```
+//!
+//! Per packet: the kernel's lookup of route and neighbour, one of the device, and for a reply one of its flow.
+
+use crate::maps::flow_state::State;
+use crate::maps::flows::Entry;
+use crate::outcome::Outcome;
+use crate::packet::Packet;
+use crate::packet::headers::Part;
+use crate::packet::ip::Ip;
+use crate::tables::Tables;
+use crate::tables::route::Question;
+use crate::tables::work::Work;
+use crate::value::hook::Hook;
+use crate::value::protocol::Protocol;
+use crate::value::wire::{Port, Wire};
+
+/// How a packet goes on.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// Through the host's stack.
+    Stack = 0,
+    /// Into the pod behind the device.
+    Peer = 1,
+    /// To the neighbour, through the device's egress.
+    Neighbour = 2,
+}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct LinkAddresses([u16; 6]);
+// SAFETY: integers without padding.
+unsafe impl Wire for LinkAddresses {}
+
+/// A packet at ingress without a flow there: is it a reply of an established flow, which egress would translate?
+/// The way that it goes is then in `work.way`; if that is into a pod, its egress entry is returned, and
+/// `work.headers.key` is from now on that entry's key.
+#[inline(never)]
+pub(crate) fn reply<'a, F: Ip, P: Packet, T: Tables<F>>(
+    packet: &P,
+    tables: &'a T,
+    work: &mut Work<F>,
+) -> Option<Entry<'a, F>> {
+    work.way = Way::Stack as u32;
+    work.reply_key = work.headers.key.at(Hook::Egress);
+    let entry = tables.flow(&work.reply_key)?;
+    let value = entry.get();
+    // A masqueraded reply has an entry at ingress. An entry that expects a masquerade is no reply's.
+    let established = value.state.has(State::REPLY.with(State::REPLIED));
+    if !established
+        || value.state.has(State::MASQUERADE)
+        || value.is_expired(work.headers.protocol(), tables.now())
+    {
+        return None;
+    }
+    let (dst, dport) = (work.headers.key.dst, work.headers.key.ports.destination());
+    let way = way(packet, tables, work, dst, dport);
+    work.way = way as u32;
+    if way != Way::Peer {
+        return None;
+    }
+    work.headers.key = work.reply_key;
+    Some(entry)
+}
+
+/// After a packet was translated at ingress.
+#[inline(never)]
+pub(crate) fn translated<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work<F>,
+    entry: Entry<'_, F>,
+) -> Outcome {
+    let value = entry.get();
+    let goes_on = work.headers.key.hook() == Hook::Egress
+        || (value.state.has(State::REPLIED)
+            && match way(packet, tables, work, value.addr, value.port) {
+                Way::Stack => false,
+                Way::Neighbour => true,
+                // Both have something to be written at the egress that there is not on the way to a pod.
+                Way::Peer => !value.state.has(State::REPLY) && !value.state.has(State::MASQUERADE),
+            });
+    match goes_on {
+        true => take(packet, tables, work),
+        false => Outcome::Translated,
+    }
+}
+
+/// Hands the packet over to `work.hop`.
+#[inline(never)]
+pub(crate) fn take<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work<F>,
+) -> Outcome {
+    let hop = &work.hop;
+    // Other devices have theirs written as the packet leaves.
+    if hop.peer != 0 && packet.store(0, LinkAddresses(hop.link)).is_err() {
+        return Outcome::RewriteFailed;
+    }
+    if F::take_hop(packet).is_err() {
+        return Outcome::RewriteFailed;
+    }
+    tables.hand_over(hop);
+    Outcome::Shortcut
+}
+
+/// Asks routing for the way to `dst`.
+#[inline(always)]
+fn way<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    work: &mut Work<F>,
+    dst: F::Addr,
+    dport: Port,
+) -> Way {
+    let headers = &work.headers;
+    // Options, extension headers and fragments are the stack's to judge.
+    let usual = headers.layout.l4 == P::L3 + F::HEADER && headers.part == Part::All;
+    let hops: u8 = packet.load(P::L3 + F::HOPS).unwrap_or_default();
+    if !usual || hops < 2 || !packet.is_for_host() {
+        return Way::Stack;
+    }
+    let length = match packet.segment_size() {
+        0 => headers.layout.end - P::L3,
+        payload => F::HEADER + header_length(packet, headers.protocol(), headers.layout.l4) + payload,
+    };
+    if length > u16::MAX as usize {
+        return Way::Stack;
+    }
+    let question = Question {
+        src: headers.key.src,
+        dst,
+        ports: (headers.key.ports.source(), dport),
+        protocol: headers.key.protocol,
+        length: length as u16,
+    };
+    if !tables.next_hop(&question, &mut work.hop) {
+        return Way::Stack;
+    }
+    match work.hop.peer {
+        0 => Way::Neighbour,
+        // From a device without link-layer headers there is nothing to put the pod's address in.
+        _ if P::L3 == 0 => Way::Stack,
+        _ => Way::Peer,
+    }
+}
+
+/// Bytes of the transport header at `l4`, where it is in a packet without options.
+#[inline(always)]
+fn header_length<P: Packet>(packet: &P, protocol: Protocol, l4: usize) -> usize {
+    const DATA_OFFSET: usize = 12;
+    match protocol {
+        Protocol::TCP => {
+            let offset: u8 = packet.load_far(l4 + DATA_OFFSET).unwrap_or(0xf0);
+            ((offset >> 4) as usize) << 2
+        }
+        _ => 8,
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Where a client is: what policies hold for it, and whether its address may be kept. Per new flow.
+
+use crate::lb::select::Scope;
+use crate::maps::backends::Backend;
+use crate::maps::config::Config;
+use crate::maps::devices::DeviceKind;
+use crate::maps::flows::FlowKey;
+use crate::maps::frontends::FrontendValue;
+use crate::maps::networks::Detect;
+use crate::tables::Tables;
+use crate::value::family::Family;
+
+/// What is known of a packet's sender.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// Which policies hold for it.
+    pub(crate) scope: Scope,
+    /// What is sent to it from this node leaves by a pod's device, and what another node sends to it
+    /// comes by here.
+    is_here: bool,
+    /// Whether pods are told from others at all.
+    is_detected: bool,
+}
+
+impl Source {
+    /// The sender of a packet.
+    #[inline(always)]
+    pub(crate) fn of<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr) -> Self {
+        let (is_here, is_local) = match tables.device() {
+            Some(device) => (device.kind != DeviceKind::Uplink as u32, device.local != 0),
+            None => (true, true),
+        };
+        let (is_local, is_detected) = match tables.networks() {
+            Some(networks) => match networks.detect() {
+                Detect::Device => (is_local, true),
+                Detect::Range => (networks.pods.contains(addr), true),
+                Detect::Nobody => (false, false),
+            },
+            None => (is_local, true),
+        };
+        Self {
+            scope: if is_local {
+                Scope::Internal
+            } else {
+                Scope::External
+            },
+            is_here,
+            is_detected,
+        }
+    }
+
+    /// Whether its flow to this backend needs another source address: where the reply would not
+    /// leave the pod (hairpin), or would not pass this node again.
+    ///
+    /// For a ClusterIP the operator has a say in that, as with kube-proxy: who counts as a pod keeps
+    /// its address, and so does everybody if nobody is told to be one; or nobody keeps it.
+    #[inline(always)]
+    pub(crate) fn needs_masquerade<F: Family, T: Tables<F>>(
+        &self,
+        tables: &T,
+        key: &FlowKey<F>,
+        frontend: &FrontendValue,
+        backend: &Backend<F>,
+    ) -> bool {
+        if backend.addr == key.src {
+            return true;
+        }
+        let strays = !self.is_here && !backend.is_local();
+        if !frontend.is_cluster_ip() {
+            return strays;
+        }
+        strays && self.is_detected && self.scope == Scope::External
+            || tables.config().flags & Config::MASQUERADE_ALL != 0
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! What a socket remembers of the Services it speaks with: value of the map `peers`, which hangs on
+//! the socket itself and goes with it.
+//!
+//! Pinned: a change of a layout or of a meaning here raises [`MAP_ABI`](crate::MAP_ABI).
+
+use crate::maps::backends::BackendId;
+use crate::maps::flows::FlowValue;
+use crate::maps::services::ServiceId;
+use crate::value::family::Family;
+use crate::value::wire::{Addr6, Port};
+
+/// A Service address that the process used, and the backend that stands for it. All zero: nobody.
+///
+/// One socket may speak both families (IPv4 as `::ffff:a.b.c.d`), so all addresses are wide here.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Peer {
+    /// What the process asked for, and is shown.
+    pub called: Addr6,
+    /// Whom the kernel speaks with.
+    pub addr: Addr6,
+    /// Port of `called`.
+    pub called_port: Port,
+    /// Port of `addr`.
+    pub port: Port,
+    /// The backend's slot.
+    pub backend: BackendId,
+    /// The Service port.
+    pub service: ServiceId,
+}
+
+impl Peer {
+    /// The backend in `value`, called by the name of `called`.
+    #[inline(always)]
+    pub(crate) fn new<F: Family>(called: (F::Addr, Port), value: &FlowValue<F>) -> Self {
+        Self {
+            called: F::widen(called.0),
+            addr: F::widen(value.addr),
+            called_port: called.1,
+            port: value.port,
+            backend: value.backend,
+            service: value.service,
+        }
+    }
+
+    #[inline(always)]
+    fn is_called(&self, addr: &Addr6, port: Port) -> bool {
+        self.called_port == port && self.called == *addr && self.service.0 != 0
+    }
+
+    #[inline(always)]
+    fn is_at(&self, addr: &Addr6, port: Port) -> bool {
+        self.port == port && self.addr == *addr && self.service.0 != 0
+    }
+}
+
+/// All of a socket's peers. A connected socket has one; an unconnected UDP socket may speak with
+/// several at a time, and with more than fit only if they take turns.
+///
+/// The kernel holds the socket's lock while a program looks at it, so there is one reader or writer.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Peers {
+    entries: [Peer; Self::MAX],
+    next: u32,
+}
+
+impl Peers {
+    /// How many there are at most.
+    pub const MAX: usize = 8;
+
+    /// The peer that the process calls so.
+    #[inline(always)]
+    pub fn called(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
+        self.entries.iter().find(|peer| peer.is_called(addr, port))
+    }
+
+    /// The peer whose backend is at this address.
+    #[inline(always)]
+    pub fn at(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
+        self.entries.iter().find(|peer| peer.is_at(addr, port))
+    }
+
+    /// Remembers a peer: in place of the one of the same name, else of the one that came first.
+    ///
+    /// A backend answers under one name, that which was used last: its datagrams do not tell for
+    /// which of two names they are meant.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, new: &Peer) {
+        let mut place = None;
+        for (index, peer) in self.entries.iter_mut().enumerate() {
+            if peer.is_called(&new.called, new.called_port) {
+                place = Some(index);
+            } else if peer.is_at(&new.addr, new.port) {
+                peer.service = ServiceId(0);
+            }
+        }
+        let place = match place {
+            Some(place) => place,
+            None => {
+                let next = self.next as usize % Self::MAX;
+                self.next = self.next.wrapping_add(1);
+                next
+            }
+        };
+        if let Some(peer) = self.entries.get_mut(place) {
+            *peer = *new;
+        }
+    }
+
+    /// Forgets the peer with this backend: the process speaks with that address under its own name.
+    #[inline(always)]
+    pub(crate) fn forget(&mut self, addr: &Addr6, port: Port) {
+        for peer in &mut self.entries {
+            if peer.is_at(addr, port) {
+                peer.service = ServiceId(0);
+            }
+        }
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Peer>() == 2 * 16 + 2 * 2 + 2 * 4);
+    assert!(size_of::<Peers>() == Peers::MAX * size_of::<Peer>() + 4);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(called: u16, at: u16) -> Peer {
+        Peer {
+            called_port: Port::new(called),
+            port: Port::new(at),
+            service: ServiceId(1),
+            ..Peer::default()
+        }
+    }
+
+    fn names(peers: &Peers) -> std::vec::Vec<(u16, u16)> {
+        let mut names: std::vec::Vec<_> = peers
+            .entries
+            .iter()
+            .filter(|peer| peer.service.0 != 0)
+            .map(|peer| (peer.called_port.get(), peer.port.get()))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_name_has_one_backend_and_a_backend_one_name() {
+        let mut peers = Peers::default();
+        peers.put(&peer(80, 1));
+        peers.put(&peer(81, 2));
+        peers.put(&peer(80, 3));
+        assert_eq!(names(&peers), [(80, 3), (81, 2)]);
+        peers.put(&peer(82, 2));
+        assert_eq!(names(&peers), [(80, 3), (82, 2)]);
+        peers.forget(&Addr6::default(), Port::new(3));
+        assert_eq!(names(&peers), [(82, 2)]);
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_oldest_name_goes() {
+        let mut peers = Peers::default();
+        let wanted = Peers::MAX as u16 + 2;
+        for number in 1..=wanted {
+            peers.put(&peer(number, 100 + number));
+        }
+        let kept: std::vec::Vec<_> = (3..=wanted).map(|number| (number, 100 + number)).collect();
+        assert_eq!(names(&peers), kept);
+    }
+
+    #[test]
+    fn an_empty_place_is_nobody() {
+        let peers = Peers::default();
+        assert_eq!(peers.called(&Addr6::default(), Port::default()), None);
+        assert_eq!(peers.at(&Addr6::default(), Port::default()), None);
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
+//! Where a packet is worked on: memory of the CPU's own, in a map.
+//!
+//! Not on the stack, for two reasons: it has no room for two keys and two values of IPv6, and the
+//! verifier knows the stack too well. It would follow each combination of what is in there through
+//! the rest of the program; of what lies in a map it knows nothing, and goes that way once.
+
+use crate::maps::addresses::AddressFlags;
+use crate::maps::flows::{FlowKey, FlowValue};
+use crate::maps::fragments::FragmentKey;
+use crate::maps::frontends::FrontendValue;
+use crate::packet::headers::Headers;
+use crate::tables::route::NextHop;
+use crate::value::family::Family;
+use crate::value::wire::Port;
+
+/// A packet's headers, and the flow being made or mended for it. Its content means nothing from one
+/// packet to the next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Work<F: Family> {
+    pub(crate) headers: Headers<F>,
+    /// The flow of `headers.key`.
+    pub(crate) value: FlowValue<F>,
+    /// What is known of the address that it goes to.
+    pub(crate) flags: AddressFlags,
+    /// The address and port of a Service that it goes to.
+    pub(crate) frontend: FrontendValue,
+    /// Another entry of that flow.
+    pub(crate) reply_key: FlowKey<F>,
+    pub(crate) reply: FlowValue<F>,
+    /// A [`crate::flow::new_flow::Why`]: why the packet starts a flow.
+    pub(crate) why: u32,
+    /// A port that another connection has, as packets have shown, whatever the flow table says; 0 for none.
+    pub(crate) contested: Port,
+    /// What an ICMP error quotes.
+    pub(crate) quoted: Headers<F>,
+    pub(crate) fragment: FragmentKey<F>,
+    /// A [`crate::hooks::fast_path::Way`]: how a reply goes on.
+    pub(crate) way: u32,
+    /// Where the packet goes on without the host's stack.
+    pub(crate) hop: NextHop,
+}
+
+impl<F: Family> Work<F> {
+    /// As a map has it at first.
+    #[cfg(any(test, feature = "host"))]
+    pub(crate) fn empty() -> Self {
+        let headers = Headers::new(crate::value::hook::Hook::Ingress);
+        let value = FlowValue::default();
+        Self {
+            headers,
+            value,
+            flags: AddressFlags::default(),
+            frontend: FrontendValue::default(),
+            reply_key: headers.key,
+            reply: value,
+            why: 0,
+            contested: Port::default(),
+            quoted: headers,
+            fragment: FragmentKey::new(&headers.key, headers.fragment),
+            way: 0,
+            hop: NextHop::default(),
+        }
+    }
+
+    /// Works out the other entry of the pair.
+    #[inline(always)]
+    pub(crate) fn set_reply(&mut self) {
+        (self.reply_key, self.reply) = self.headers.key.partner(&self.value);
+    }
+}
