@@ -9,7 +9,7 @@ use crate::resource::Resource;
 /// The two users of the fixture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum User {
-    /// A person with kubectl: may do everything, always.
+    /// The administrator: may do everything.
     Admin,
     /// The agent under test: may do what `Access` grants.
     Agent,
@@ -71,17 +71,16 @@ pub enum Access {
 }
 
 impl Access {
-    /// What the ClusterRole `system:node-proxier` grants, and no more.
+    /// The grants of the ClusterRole `system:node-proxier`, as far as this server has the resources and verbs.
     pub fn node_proxier() -> Self {
         let follow = vec![Verb::List, Verb::Watch];
-        let write = vec![Verb::Create, Verb::Patch, Verb::Update];
+        let write = vec![Verb::Create, Verb::Patch];
         Self::Only(BTreeMap::from([
             (Resource::Services, follow.clone()),
             (Resource::EndpointSlices, follow.clone()),
             (Resource::ServiceCidrs, follow),
             (Resource::Nodes, vec![Verb::Get, Verb::List, Verb::Watch]),
-            (Resource::Events, write.clone()),
-            (Resource::EventsV1, write),
+            (Resource::Events, write),
         ]))
     }
 
@@ -124,8 +123,8 @@ mod tests {
         let role = Access::node_proxier();
         assert!(role.allows(User::Agent, Verb::Watch, Resource::Services));
         assert!(!role.allows(User::Agent, Verb::Get, Resource::Services));
-        assert!(!role.allows(User::Agent, Verb::Update, Resource::Nodes));
-        assert!(role.allows(User::Agent, Verb::Create, Resource::EventsV1));
-        assert!(role.allows(User::Admin, Verb::Delete, Resource::Nodes));
+        assert!(!role.allows(User::Agent, Verb::Patch, Resource::Nodes));
+        assert!(role.allows(User::Agent, Verb::Create, Resource::Events));
+        assert!(role.allows(User::Admin, Verb::Patch, Resource::Nodes));
     }
 }

@@ -3,16 +3,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::object::Key;
 use crate::options::Options;
 use crate::resource::Resource;
 use crate::status::Status;
 
 /// A verb as RBAC knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// Read one object.
     Get,
@@ -22,14 +19,8 @@ pub enum Verb {
     Watch,
     /// Make one.
     Create,
-    /// Replace one.
-    Update,
     /// Change one.
     Patch,
-    /// Remove one.
-    Delete,
-    /// Remove many.
-    DeleteCollection,
 }
 
 impl fmt::Display for Verb {
@@ -39,10 +30,7 @@ impl fmt::Display for Verb {
             Self::List => "list",
             Self::Watch => "watch",
             Self::Create => "create",
-            Self::Update => "update",
             Self::Patch => "patch",
-            Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
         })
     }
 }
@@ -58,8 +46,6 @@ pub struct Call {
     pub namespace: Option<String>,
     /// The name in the path.
     pub name: Option<String>,
-    /// Whether the `status` subresource is meant.
-    pub status: bool,
     /// The query.
     pub options: Options,
 }
@@ -76,73 +62,49 @@ impl Call {
     }
 }
 
-/// Everything that can be asked for.
-#[derive(Debug)]
-pub enum Target {
-    /// A call on a resource.
-    Call(Box<Call>),
-    /// A document about the server itself: `/version`, `/apis`, `/openapi/v3`, `/readyz` and so on.
-    Document(String),
-}
-
 /// Reads method, path and query.
-pub fn target(method: &str, path: &str, query: &str) -> Result<Target, Status> {
+pub fn call(method: &str, path: &str, query: &str) -> Result<Call, Status> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
-        _ => return Ok(Target::Document(path.trim_end_matches('/').to_owned())),
+        _ => return Err(Status::no_such_path()),
     };
     let place = place(rest).ok_or_else(Status::no_such_path)?;
     let resource = Resource::by_path(group, version, place.plural).ok_or_else(Status::no_such_path)?;
-    if place
-        .subresource
-        .is_some_and(|sub| sub != "status" || !resource.spec().status)
-    {
-        return Err(Status::no_such_path());
-    }
     let mut options = Options::parse(query, resource)?;
     if place.namespace.is_some() && !resource.spec().namespaced {
         return Err(Status::no_such_path());
     }
     let verb = verb(method, place.name, &mut options)?;
-    Ok(Target::Call(Box::new(Call {
+    Ok(Call {
         verb,
         resource,
         namespace: place.namespace.map(str::to_owned),
         name: place.name.map(str::to_owned),
-        status: place.subresource.is_some(),
         options,
-    })))
+    })
 }
 
 struct Place<'a> {
     namespace: Option<&'a str>,
     plural: &'a str,
     name: Option<&'a str>,
-    subresource: Option<&'a str>,
 }
 
 fn place<'a>(parts: &[&'a str]) -> Option<Place<'a>> {
-    let of = |namespace, plural, name, subresource| {
-        Some(Place {
-            namespace,
-            plural,
-            name,
-            subresource,
-        })
+    let (namespace, plural, name) = match *parts {
+        ["namespaces", namespace, plural] => (Some(namespace), plural, None),
+        ["namespaces", namespace, plural, name] => (Some(namespace), plural, Some(name)),
+        [plural] => (None, plural, None),
+        [plural, name] => (None, plural, Some(name)),
+        _ => return None,
     };
-    match *parts {
-        // `namespaces/x` is an object, `namespaces/x/status` its status, and anything else a list within.
-        ["namespaces", name, "status"] => of(None, "namespaces", Some(name), Some("status")),
-        ["namespaces", namespace, plural] => of(Some(namespace), plural, None, None),
-        ["namespaces", namespace, plural, name] => of(Some(namespace), plural, Some(name), None),
-        ["namespaces", namespace, plural, name, sub] => of(Some(namespace), plural, Some(name), Some(sub)),
-        [plural] => of(None, plural, None, None),
-        [plural, name] => of(None, plural, Some(name), None),
-        [plural, name, sub] => of(None, plural, Some(name), Some(sub)),
-        _ => None,
-    }
+    Some(Place {
+        namespace,
+        plural,
+        name,
+    })
 }
 
 fn verb(method: &str, name: Option<&str>, options: &mut Options) -> Result<Verb, Status> {
@@ -155,10 +117,7 @@ fn verb(method: &str, name: Option<&str>, options: &mut Options) -> Result<Verb,
         ("GET", None) => Verb::List,
         ("GET", Some(_)) => Verb::Get,
         ("POST", None) => Verb::Create,
-        ("PUT", Some(_)) => Verb::Update,
         ("PATCH", Some(_)) => Verb::Patch,
-        ("DELETE", Some(_)) => Verb::Delete,
-        ("DELETE", None) => Verb::DeleteCollection,
         _ => {
             return Err(Status::new(
                 405,
@@ -172,16 +131,9 @@ fn verb(method: &str, name: Option<&str>, options: &mut Options) -> Result<Verb,
 mod tests {
     use super::*;
 
-    fn call(method: &str, path: &str, query: &str) -> Call {
-        match target(method, path, query).unwrap() {
-            Target::Call(call) => *call,
-            Target::Document(path) => panic!("a document: {path}"),
-        }
-    }
-
     #[test]
-    fn paths_name_resource_namespace_object_and_subresource() {
-        let all = call("GET", "/api/v1/services", "");
+    fn paths_name_resource_namespace_and_object() {
+        let all = call("GET", "/api/v1/services", "").unwrap();
         assert_eq!(
             (all.verb, all.resource, all.namespace),
             (Verb::List, Resource::Services, None)
@@ -191,44 +143,31 @@ mod tests {
             "GET",
             "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1",
             "",
-        );
+        )
+        .unwrap();
         assert_eq!(one.verb, Verb::Get);
         assert_eq!(
             one.key(),
             Some(Key::new(Resource::EndpointSlices, "shop", "web-1"))
         );
-
-        let status = call("PUT", "/api/v1/nodes/n1/status", "");
-        assert_eq!(
-            (status.verb, status.status, status.resource),
-            (Verb::Update, true, Resource::Nodes)
-        );
-
-        let namespace = call("GET", "/api/v1/namespaces/shop", "");
-        assert_eq!(namespace.key(), Some(Key::new(Resource::Namespaces, "", "shop")));
     }
 
     #[test]
     fn methods_become_verbs() {
-        assert_eq!(call("GET", "/api/v1/services", "watch=true").verb, Verb::Watch);
         assert_eq!(
-            call("POST", "/api/v1/namespaces/a/services", "").verb,
+            call("GET", "/api/v1/services", "watch=true").unwrap().verb,
+            Verb::Watch
+        );
+        assert_eq!(
+            call("POST", "/api/v1/namespaces/a/services", "").unwrap().verb,
             Verb::Create
         );
         assert_eq!(
-            call("PATCH", "/api/v1/namespaces/a/services/b", "").verb,
+            call("PATCH", "/api/v1/namespaces/a/services/b", "").unwrap().verb,
             Verb::Patch
         );
         assert_eq!(
-            call("DELETE", "/api/v1/namespaces/a/services/b", "").verb,
-            Verb::Delete
-        );
-        assert_eq!(
-            call("DELETE", "/api/v1/namespaces/a/services", "").verb,
-            Verb::DeleteCollection
-        );
-        assert_eq!(
-            target("POST", "/api/v1/namespaces/a/services/b", "")
+            call("POST", "/api/v1/namespaces/a/services/b", "")
                 .unwrap_err()
                 .code,
             405
@@ -238,32 +177,16 @@ mod tests {
     #[test]
     fn what_is_not_served_is_not_found() {
         for path in [
+            "/version",
             "/api/v1/pods",
             "/apis/apps/v1/deployments",
             "/api/v1/namespaces/a/services/b/scale",
         ] {
-            assert_eq!(target("GET", path, "").unwrap_err().code, 404, "{path}");
+            assert_eq!(call("GET", path, "").unwrap_err().code, 404, "{path}");
         }
         assert_eq!(
-            target("GET", "/api/v1/namespaces/a/nodes", "").unwrap_err().code,
+            call("GET", "/api/v1/namespaces/a/nodes", "").unwrap_err().code,
             404
         );
-    }
-
-    #[test]
-    fn everything_else_is_a_document() {
-        for path in [
-            "/version",
-            "/api",
-            "/apis",
-            "/api/v1",
-            "/apis/discovery.k8s.io/v1",
-            "/openapi/v3/api/v1",
-        ] {
-            let Target::Document(named) = target("GET", path, "").unwrap() else {
-                panic!("{path}")
-            };
-            assert_eq!(named, path);
-        }
     }
 }

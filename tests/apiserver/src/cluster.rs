@@ -43,7 +43,6 @@ impl Cluster {
             return Ok(Self::Real(Box::new(Real::start(&binaries)?)));
         }
         let fixture = Fixture::start(Settings::default())?;
-        fixture.create_namespaces()?;
         fixture.grant(Access::node_proxier());
         Ok(Self::Fixture(Box::new(fixture)))
     }

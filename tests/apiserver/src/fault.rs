@@ -1,41 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Failures on demand: rules that meet some requests, and what they do to them. Pure.
 
-use serde::{Deserialize, Serialize};
-
 use crate::call::Verb;
 use crate::resource::Resource;
 
 /// A failure, and which requests it meets. Without verb and resource it meets all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Only requests with this verb.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verb: Option<Verb>,
     /// Only requests for this resource.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
     /// How many requests it lets pass first: the first page of a list, say.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub skip: u32,
     /// How many requests it meets before it is spent; forever if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// What happens to them.
     pub fault: Fault,
 }
 
 /// What can go wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Answer with this HTTP status and a `Status` body.
     Answer {
         /// 403, 429, 500, 503 and the like. 410 on a watch is a start that is too old.
         code: u16,
         /// `Retry-After`, in seconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u32>,
     },
     /// Answer late.
@@ -54,8 +45,7 @@ pub enum Fault {
 }
 
 /// How an event is spoiled. It is never sent again on that connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "how")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Garble {
     /// Half of its line, then the end of the connection.
     Half,
@@ -113,11 +103,6 @@ impl Rule {
     fn meets(&self, verb: Verb, resource: Resource) -> bool {
         self.verb.is_none_or(|v| v == verb) && self.resource.is_none_or(|r| r == resource)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// The moment in a request at which a fault strikes.
@@ -185,8 +170,6 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const BUSY: Fault = Fault::Answer {
@@ -229,28 +212,5 @@ mod tests {
         assert_eq!(faults.strike(Moment::Arrival, Verb::Get, Resource::Nodes), None);
         let mut strike = || faults.strike(Moment::Arrival, Verb::List, Resource::Nodes);
         assert_eq!((strike(), strike(), strike()), (None, Some(BUSY), None));
-    }
-
-    #[test]
-    fn rules_are_written_in_json_as_a_person_would() {
-        let rule = Rule::always(Fault::Garble(Garble::Half))
-            .on(Verb::Watch)
-            .of(Resource::EndpointSlices);
-        let text = json!({"verb": "watch", "resource": "endpointslices", "fault": {"kind": "garble", "how": "half"}});
-        assert_eq!(serde_json::to_value(&rule).unwrap(), text);
-        assert_eq!(serde_json::from_value::<Rule>(text).unwrap(), rule);
-        let late = json!({"times": 1, "fault": {"kind": "delay", "millis": 200}});
-        assert_eq!(
-            serde_json::from_value::<Rule>(late).unwrap(),
-            Rule::always(Fault::Delay { millis: 200 }).times(1)
-        );
-    }
-
-    #[test]
-    fn a_misspelt_rule_is_refused() {
-        assert!(
-            serde_json::from_value::<Rule>(json!({"verbs": "list", "fault": {"kind": "hangup"}})).is_err()
-        );
-        assert!(serde_json::from_value::<Rule>(json!({"fault": {"kind": "gone"}})).is_err());
     }
 }

@@ -2,11 +2,11 @@
 //! The running server, and the test's hand in it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -14,7 +14,7 @@ use crate::access::{Access, Credentials, User};
 use crate::call::Verb;
 use crate::fault::Rule;
 use crate::http::{Gate, Listening, listen};
-use crate::journal::{Counts, Request};
+use crate::journal::Request;
 use crate::kubeconfig::{Login, kubeconfig};
 use crate::object::{Key, ObjectError, Revision, key_of};
 use crate::pki::{Authority, Pair, token};
@@ -27,7 +27,7 @@ use crate::tls::{TlsError, acceptor};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No listening socket.
-    #[error("API server fixture cannot listen on {address}: {why}: choose another address")]
+    #[error("API server fixture cannot listen on {address}: {why}: see which addresses are in use")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -60,13 +60,9 @@ pub struct Fixture {
 impl Fixture {
     /// Starts a server on a free port of the loopback address.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), settings)
-    }
-
-    /// Starts a server on this address.
-    pub fn start_on(address: SocketAddr, settings: Settings) -> Result<Self, StartError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let authority = Authority::new()?;
-        let server = authority.server(&[address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)])?;
+        let server = authority.server(&[address.ip()])?;
         let (credentials, logins) = issue(&authority)?;
         let shared = Arc::new(Shared::new(settings, credentials));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -167,19 +163,6 @@ impl Fixture {
         })
     }
 
-    /// Makes the namespaces that every cluster has.
-    pub fn create_namespaces(&self) -> Result<Revision, ObjectError> {
-        self.put_all(
-            ["default", "kube-node-lease", "kube-public", "kube-system"].map(|name| {
-                json!({
-                    "apiVersion": "v1", "kind": "Namespace",
-                    "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-                    "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-                })
-            }),
-        )
-    }
-
     /// Deletes an object; tells whether it was there.
     pub fn delete(&self, key: &Key) -> bool {
         self.shared.write(|store| store.remove(key)).is_some()
@@ -210,10 +193,6 @@ impl Fixture {
     /// Forgets the past: whoever asks for an older revision gets 410.
     pub fn compact(&self) {
         self.shared.write(|store| store.compact());
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 }
 
@@ -307,11 +286,6 @@ impl Fixture {
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.journal).requests().cloned().collect()
     }
-
-    /// All counters.
-    pub fn counts(&self) -> Counts {
-        lock(&self.shared.journal).counts()
-    }
 }
 
 impl Drop for Fixture {
@@ -341,7 +315,7 @@ pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Credentials are nobody else's business, and kubectl warns if they are.
+/// Credentials are readable by their owner only.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;

@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
-
 use crate::call::{Call, Verb};
 use crate::resource::Resource;
 
@@ -12,7 +10,7 @@ use crate::resource::Resource;
 const KEPT: usize = 4096;
 
 /// One request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Counted from 1.
     pub number: u64,
@@ -23,10 +21,8 @@ pub struct Request {
     /// Of what.
     pub resource: Resource,
     /// In which namespace, if the path named one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Of which name, if the path named one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The query as it came.
     pub query: String,
@@ -42,19 +38,6 @@ pub struct Journal {
     open: BTreeMap<Resource, u64>,
     bookmarks: BTreeMap<Resource, u64>,
     unauthorized: u64,
-}
-
-/// The counters, as they are shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Requests by resource and verb.
-    pub requests: BTreeMap<Resource, BTreeMap<Verb, u64>>,
-    /// Watches open now.
-    pub open_watches: BTreeMap<Resource, u64>,
-    /// Bookmarks sent.
-    pub bookmarks: BTreeMap<Resource, u64>,
-    /// Requests refused with 401.
-    pub unauthorized: u64,
 }
 
 impl Journal {
@@ -122,19 +105,5 @@ impl Journal {
     /// How many requests were refused with 401.
     pub fn unauthorized(&self) -> u64 {
         self.unauthorized
-    }
-
-    /// The counters.
-    pub fn counts(&self) -> Counts {
-        let mut requests = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for ((resource, verb), count) in &self.counts {
-            requests.entry(*resource).or_default().insert(*verb, *count);
-        }
-        Counts {
-            requests,
-            open_watches: self.open.clone(),
-            bookmarks: self.bookmarks.clone(),
-            unauthorized: self.unauthorized,
-        }
     }
 }

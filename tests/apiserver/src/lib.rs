@@ -3,17 +3,14 @@
 //!
 //! [`Fixture`] is the server with a handle to seed it, to change its objects, to make it fail and to ask
 //! what clients asked of it. It runs on threads of its own, so it works from synchronous tests and from
-//! any runtime. [`Cluster`] is the fixture or a real server behind one handle. `shunt-apiserver` is the
-//! fixture for a person with kubectl.
+//! any runtime. [`Cluster`] is the fixture or a real server behind one handle.
 //!
 //! The parts that decide anything are pure: [`store`] (objects, history, lists, watch cursors),
-//! [`selector`], [`patch`], [`admission`], [`write`](mod@write), [`fault`], [`streams`], [`access`]. The HTTP side only
+//! [`selector`], [`write`](mod@write), [`fault`], [`streams`], [`access`]. The HTTP side only
 //! carries what they say.
 #![forbid(unsafe_code)]
 
 pub mod access;
-pub mod admin;
-pub mod admission;
 pub mod bulk;
 pub mod call;
 mod cluster;
@@ -22,10 +19,8 @@ mod fixture;
 mod http;
 pub mod journal;
 pub mod kubeconfig;
-pub mod manifests;
 pub mod object;
 pub mod options;
-pub mod patch;
 pub mod pki;
 pub mod proxy;
 pub mod real;
@@ -35,7 +30,6 @@ mod shared;
 pub mod status;
 pub mod store;
 pub mod streams;
-pub mod table;
 mod tls;
 pub mod write;
 
@@ -44,7 +38,7 @@ pub use call::Verb;
 pub use cluster::{Cluster, ClusterError};
 pub use fault::{Fault, Garble, Rule};
 pub use fixture::{Fixture, StartError};
-pub use journal::{Counts, Request};
+pub use journal::Request;
 pub use object::{Key, ObjectError, Revision};
 pub use resource::Resource;
 pub use shared::Settings;

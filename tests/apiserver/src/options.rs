@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The query of a request: ListOptions and the few options of the writing verbs.
+//! The query of a request: ListOptions.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,6 @@ pub struct Options {
     pub bookmarks: bool,
     /// `sendInitialEvents`
     pub send_initial_events: Option<bool>,
-    /// `dryRun=All`
-    pub dry_run: bool,
     resource: Option<Resource>,
     version: Option<u64>,
     version_match: Option<Match>,
@@ -58,7 +56,7 @@ pub enum Start {
 impl Options {
     /// Reads a query string.
     pub fn parse(query: &str, resource: Resource) -> Result<Self, Status> {
-        let pairs = decode(query)?;
+        let pairs: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let text = |name: &str| pairs.get(name).map(String::as_str).unwrap_or_default();
         let continuation = match text("continue") {
             "" => None,
@@ -75,7 +73,6 @@ impl Options {
             timeout_seconds: number("timeoutSeconds", text("timeoutSeconds"))?,
             bookmarks: flag("allowWatchBookmarks", text("allowWatchBookmarks"))?.unwrap_or_default(),
             send_initial_events: flag("sendInitialEvents", text("sendInitialEvents"))?,
-            dry_run: text("dryRun") == "All",
             resource: Some(resource),
             version: number("resourceVersion", text("resourceVersion"))?,
             version_match: version_match(text("resourceVersionMatch"))?,
@@ -150,12 +147,6 @@ impl Options {
             (false, revision) => Ok(Start::After(Revision(revision))),
         }
     }
-}
-
-fn decode(query: &str) -> Result<BTreeMap<String, String>, Status> {
-    let uri = format!("/?{query}").parse().map_err(|_| bad("query", query))?;
-    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri);
-    Ok(pairs.map_err(|_| bad("query", query))?.0.into_iter().collect())
 }
 
 fn number<N: std::str::FromStr>(name: &str, text: &str) -> Result<Option<N>, Status> {

@@ -3,32 +3,19 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-/// A served resource. Its name in faults and counters is the plural as `kubectl` spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A served resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
-    /// core/v1 namespaces
-    #[serde(rename = "namespaces")]
-    Namespaces,
     /// core/v1 nodes
-    #[serde(rename = "nodes")]
     Nodes,
     /// core/v1 services
-    #[serde(rename = "services")]
     Services,
-    /// core/v1 events
-    #[serde(rename = "events")]
-    Events,
     /// discovery.k8s.io/v1 endpointslices
-    #[serde(rename = "endpointslices")]
     EndpointSlices,
     /// networking.k8s.io/v1 servicecidrs
-    #[serde(rename = "servicecidrs")]
     ServiceCidrs,
-    /// events.k8s.io/v1 events: kept apart from core/v1 events, which a real server stores as one
-    #[serde(rename = "events.events.k8s.io")]
-    EventsV1,
+    /// events.k8s.io/v1 events
+    Events,
 }
 
 /// What the API machinery knows about one resource.
@@ -42,14 +29,8 @@ pub struct Spec {
     pub kind: &'static str,
     /// Path segment.
     pub plural: &'static str,
-    /// Singular name, for kubectl.
-    pub singular: &'static str,
-    /// Short names, for kubectl.
-    pub short: &'static [&'static str],
     /// Whether objects live in a namespace.
     pub namespaced: bool,
-    /// Whether objects have a `status` subresource.
-    pub status: bool,
     /// Selectable fields beside `metadata.name` and `metadata.namespace`: label and JSON pointer.
     pub fields: &'static [(&'static str, &'static str)],
     /// What stands before the body of an object: its type, with the opening brace.
@@ -58,26 +39,22 @@ pub struct Spec {
 
 impl Resource {
     /// All of them, in the order in which objects are stored.
-    pub const ALL: [Self; 7] = [
-        Self::Namespaces,
+    pub const ALL: [Self; 5] = [
         Self::Nodes,
         Self::Services,
-        Self::Events,
         Self::EndpointSlices,
         Self::ServiceCidrs,
-        Self::EventsV1,
+        Self::Events,
     ];
 
     /// What the API machinery knows about it.
     pub fn spec(self) -> &'static Spec {
         match self {
-            Self::Namespaces => &NAMESPACES,
             Self::Nodes => &NODES,
             Self::Services => &SERVICES,
             Self::Events => &EVENTS,
             Self::EndpointSlices => &ENDPOINT_SLICES,
             Self::ServiceCidrs => &SERVICE_CIDRS,
-            Self::EventsV1 => &EVENTS_V1,
         }
     }
 
@@ -98,10 +75,7 @@ impl Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EventsV1 => f.write_str("events.events.k8s.io"),
-            other => f.write_str(other.spec().plural),
-        }
+        f.write_str(self.spec().plural)
     }
 }
 
@@ -116,30 +90,12 @@ impl Spec {
     }
 }
 
-const EVENT_FIELDS: &[(&str, &str)] = &[("reason", "/reason"), ("type", "/type")];
-
-static NAMESPACES: Spec = Spec {
-    group: "",
-    version: "v1",
-    kind: "Namespace",
-    plural: "namespaces",
-    singular: "namespace",
-    short: &["ns"],
-    namespaced: false,
-    status: true,
-    fields: &[("status.phase", "/status/phase")],
-    prefix: r#"{"kind":"Namespace","apiVersion":"v1","#,
-};
-
 static NODES: Spec = Spec {
     group: "",
     version: "v1",
     kind: "Node",
     plural: "nodes",
-    singular: "node",
-    short: &["no"],
     namespaced: false,
-    status: true,
     fields: &[("spec.unschedulable", "/spec/unschedulable")],
     prefix: r#"{"kind":"Node","apiVersion":"v1","#,
 };
@@ -149,25 +105,9 @@ static SERVICES: Spec = Spec {
     version: "v1",
     kind: "Service",
     plural: "services",
-    singular: "service",
-    short: &["svc"],
     namespaced: true,
-    status: true,
     fields: &[("spec.clusterIP", "/spec/clusterIP"), ("spec.type", "/spec/type")],
     prefix: r#"{"kind":"Service","apiVersion":"v1","#,
-};
-
-static EVENTS: Spec = Spec {
-    group: "",
-    version: "v1",
-    kind: "Event",
-    plural: "events",
-    singular: "event",
-    short: &["ev"],
-    namespaced: true,
-    status: false,
-    fields: EVENT_FIELDS,
-    prefix: r#"{"kind":"Event","apiVersion":"v1","#,
 };
 
 static ENDPOINT_SLICES: Spec = Spec {
@@ -175,10 +115,7 @@ static ENDPOINT_SLICES: Spec = Spec {
     version: "v1",
     kind: "EndpointSlice",
     plural: "endpointslices",
-    singular: "endpointslice",
-    short: &[],
     namespaced: true,
-    status: false,
     fields: &[],
     prefix: r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","#,
 };
@@ -188,24 +125,18 @@ static SERVICE_CIDRS: Spec = Spec {
     version: "v1",
     kind: "ServiceCIDR",
     plural: "servicecidrs",
-    singular: "servicecidr",
-    short: &[],
     namespaced: false,
-    status: true,
     fields: &[],
     prefix: r#"{"kind":"ServiceCIDR","apiVersion":"networking.k8s.io/v1","#,
 };
 
-static EVENTS_V1: Spec = Spec {
+static EVENTS: Spec = Spec {
     group: "events.k8s.io",
     version: "v1",
     kind: "Event",
     plural: "events",
-    singular: "event",
-    short: &["ev"],
     namespaced: true,
-    status: false,
-    fields: EVENT_FIELDS,
+    fields: &[("reason", "/reason"), ("type", "/type")],
     prefix: r#"{"kind":"Event","apiVersion":"events.k8s.io/v1","#,
 };
 
@@ -234,12 +165,5 @@ mod tests {
             assert_eq!(Resource::by_kind(&spec.api_version(), spec.kind), Some(resource));
         }
         assert_eq!(Resource::by_path("apps", "v1", "deployments"), None);
-    }
-
-    #[test]
-    fn its_name_is_the_same_in_print_and_in_json() {
-        for resource in Resource::ALL {
-            assert_eq!(serde_json::to_value(resource).unwrap(), resource.to_string());
-        }
     }
 }

@@ -6,16 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::resource::Resource;
 
 /// The number of a watch, counted from 1 in the order of arrival.
 pub type WatchId = u64;
 
 /// How a watch ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The stream ends as it does at its timeout.
     Clean,
@@ -24,8 +21,7 @@ pub enum Ending {
 }
 
 /// Which watches of a resource an order meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// Those open now.
     Open,

@@ -2,7 +2,6 @@
 //! The HTTP side: from a request to an answer. Thin; what to answer is decided by the pure modules.
 
 mod body;
-mod document;
 mod listen;
 mod reading;
 mod watching;
@@ -19,7 +18,7 @@ use hyper::{Request, Response};
 use self::body::{Body, json};
 pub(crate) use self::listen::{Gate, Listening, listen};
 use crate::access::User;
-use crate::call::{Call, Target, Verb, target};
+use crate::call::{Call, Verb, call};
 use crate::fault::{Fault, Moment};
 use crate::shared::{Shared, lock};
 use crate::status::Status;
@@ -39,15 +38,11 @@ async fn answer(shared: Arc<Shared>, certificate: Option<Arc<[u8]>>, request: Re
         request.uri().query().unwrap_or_default().to_owned(),
     );
     let Some(user) = user else {
-        if document::is_open_to_all(path) {
-            return Ok(document::serve(path));
-        }
         lock(&shared.journal).note_unauthorized();
         return Ok(refuse(&Status::new(401, "Unauthorized")));
     };
-    let call = match target(request.method().as_str(), path, &query) {
-        Ok(Target::Call(call)) => call,
-        Ok(Target::Document(path)) => return Ok(document::serve(&path)),
+    let call = match call(request.method().as_str(), path, &query) {
+        Ok(call) => call,
         Err(status) => return Ok(refuse(&status)),
     };
     let answer = admitted(&shared, user, &call, request).await;
@@ -73,12 +68,10 @@ async fn admitted(shared: &Arc<Shared>, user: User, call: &Call, request: Reques
         _ => {}
     }
     let result = match call.verb {
-        Verb::Get => reading::get(shared, call, &request),
-        Verb::List => reading::list(shared, call, &request),
-        Verb::Watch => watching::watch(shared, call, &request),
-        Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
-            writing::write(shared, call, request).await
-        }
+        Verb::Get => reading::get(shared, call),
+        Verb::List => reading::list(shared, call),
+        Verb::Watch => watching::watch(shared, call),
+        Verb::Create | Verb::Patch => writing::write(shared, call, request).await,
     };
     Ok(result.unwrap_or_else(|status| refuse(&status)))
 }

@@ -4,43 +4,29 @@
 use std::io;
 
 use futures::stream;
+use hyper::Response;
 use hyper::body::Bytes;
-use hyper::{Request, Response};
 use serde_json::json;
 
-use super::body::{Body, Frames, json as answer_json, streamed, whole};
+use super::body::{Body, Frames, streamed, whole};
 use crate::call::Call;
 use crate::fault::Moment;
 use crate::shared::{Shared, lock};
 use crate::status::Status;
 use crate::store::{ListQuery, Page};
-use crate::table;
 
 /// GET of one object.
-pub(super) fn get<B>(shared: &Shared, call: &Call, request: &Request<B>) -> Result<Response<Body>, Status> {
+pub(super) fn get(shared: &Shared, call: &Call) -> Result<Response<Body>, Status> {
     let key = call.key().ok_or_else(Status::no_such_path)?;
     let object = shared
         .read(|store| store.get(&key).cloned())
         .ok_or_else(|| Status::not_found(&key))?;
-    if table::is_wanted(request.headers()) {
-        return Ok(answer_json(
-            200,
-            &table::table(call.resource, &[object], json!({})),
-        ));
-    }
     Ok(whole(200, object.full().concat().into()))
 }
 
 /// GET of a collection.
-pub(super) fn list<B>(shared: &Shared, call: &Call, request: &Request<B>) -> Result<Response<Body>, Status> {
+pub(super) fn list(shared: &Shared, call: &Call) -> Result<Response<Body>, Status> {
     let page = shared.read(|store| store.list(&query(call)?).map_err(Status::from))?;
-    if table::is_wanted(request.headers()) {
-        let metadata = metadata(&page);
-        return Ok(answer_json(
-            200,
-            &table::table(call.resource, &page.items, metadata),
-        ));
-    }
     let mut frames: Vec<_> = frames(call, &page).into_iter().map(Ok).collect();
     if lock(&shared.faults)
         .strike(Moment::ListBody, call.verb, call.resource)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream;
+use hyper::Response;
 use hyper::body::Bytes;
-use hyper::{Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
@@ -21,7 +21,6 @@ use crate::shared::{Shared, Ticket, lock};
 use crate::status::Status;
 use crate::store::{Cursor, Gone, ListError, ListQuery, Notice};
 use crate::streams::Ending;
-use crate::table;
 
 /// How long a watch without `timeoutSeconds` lasts: a real server takes 30 to 60 minutes.
 const LONGEST: u64 = 30 * 60;
@@ -30,11 +29,7 @@ const LONGEST: u64 = 30 * 60;
 struct Over;
 
 /// Opens a watch.
-pub(super) fn watch<B>(
-    shared: &Arc<Shared>,
-    call: &Call,
-    request: &Request<B>,
-) -> Result<Response<Body>, Status> {
+pub(super) fn watch(shared: &Arc<Shared>, call: &Call) -> Result<Response<Body>, Status> {
     let start = call.options.watch_start(shared.settings.streaming_lists)?;
     let query = ListQuery {
         namespace: call.namespace.clone(),
@@ -54,7 +49,6 @@ pub(super) fn watch<B>(
         cursor,
         out,
         frames: Frames::default(),
-        as_table: table::is_wanted(request.headers()),
         takes_bookmarks: call.options.bookmarks,
         bookmarks_seen: shared.streams.borrow().bookmarks(call.resource),
         bookmarks,
@@ -85,7 +79,6 @@ struct Watch {
     cursor: Cursor,
     out: mpsc::Sender<Result<Bytes, io::Error>>,
     frames: Frames,
-    as_table: bool,
     takes_bookmarks: bool,
     bookmarks_seen: u64,
     bookmarks: Interval,
@@ -174,12 +167,6 @@ impl Watch {
     }
 
     fn push_notice(&mut self, notice: &Notice) {
-        let resource = self.ticket.resource;
-        if self.as_table {
-            let table = table::event(resource, notice);
-            self.frames.push(event(notice.kind(), &table).as_bytes());
-            return;
-        }
         self.frames
             .push(format!("{{\"type\":\"{}\",\"object\":", notice.kind()).as_bytes());
         for piece in notice.object().full() {
@@ -217,11 +204,6 @@ impl Watch {
             return Ok(());
         }
         let mark = bookmark(&self.ticket, self.cursor.position(), ends_initial_events);
-        let mark = if self.as_table {
-            table::bookmark(&mark)
-        } else {
-            mark
-        };
         self.frames.push(event("BOOKMARK", &mark).as_bytes());
         self.flush().await?;
         lock(&self.ticket.shared.journal).bookmark_sent(self.ticket.resource);

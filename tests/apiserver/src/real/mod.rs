@@ -176,7 +176,7 @@ fn wait_until_ready(
     loop {
         let client = client.clone();
         let answer = finish(runtime, async move {
-            let request = axum::http::Request::get("/readyz").body(Vec::new());
+            let request = hyper::Request::get("/readyz").body(Vec::new());
             client
                 .request_text(request.map_err(kube::Error::HttpError)?)
                 .await

@@ -87,26 +87,19 @@ impl Store {
 
     /// Writes an object whether or not it was there, as it is; `now` becomes its creationTimestamp if it
     /// has none. Writing what is there already changes nothing, and makes no revision, as on a real server.
-    pub fn put(&mut self, key: Key, value: Value, now: &str) -> Result<Arc<Object>, ObjectError> {
-        let object = self.draft(&key, value, now)?;
-        if object.revision > self.revision {
-            let before = self.objects.insert(key.clone(), object.clone());
-            self.record(key, before, Some(object.clone()));
-        }
-        Ok(object)
-    }
-
-    /// What `put` would store: the present object if the write changes nothing.
-    pub fn draft(&mut self, key: &Key, mut value: Value, now: &str) -> Result<Arc<Object>, ObjectError> {
-        let before = self.objects.get(key).cloned();
-        self.stamp(key, before.as_deref(), &mut value, now)?;
-        if let Some(before) = before {
+    pub fn put(&mut self, key: Key, mut value: Value, now: &str) -> Result<Arc<Object>, ObjectError> {
+        let before = self.objects.get(&key).cloned();
+        self.stamp(&key, before.as_deref(), &mut value, now)?;
+        if let Some(before) = &before {
             let same = Object::new(key.clone(), before.revision, value.clone())?;
             if same.item() == before.item() {
-                return Ok(before);
+                return Ok(before.clone());
             }
         }
-        Ok(Arc::new(Object::new(key.clone(), self.revision.next(), value)?))
+        let object = Arc::new(Object::new(key.clone(), self.revision.next(), value)?);
+        self.objects.insert(key.clone(), object.clone());
+        self.record(key, before, Some(object.clone()));
+        Ok(object)
     }
 
     /// Deletes the object at `key`; gives its last state under the revision of the deletion.

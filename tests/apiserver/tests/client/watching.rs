@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use apiserver::{Ending, Fixture, Resource, Settings, Which};
-use axum::http::Request;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
+use hyper::Request;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{WatchEvent, WatchParams};
 use kube::client::Body;

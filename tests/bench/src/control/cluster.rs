@@ -96,7 +96,6 @@ impl Cluster {
             .node(1)
             .netns()
             .run(|| Fixture::start(Settings::default()))??;
-        fixture.create_namespaces()?;
         fixture.grant(Access::node_proxier());
         fixture
             .put_all((0..shape.services()).flat_map(|index| [shape.service(index), shape.slice(index)]))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A new agent on the tables of the old one.
 
-use apiserver::User;
+use apiserver::{Resource, User};
 
 use crate::agent::Agent;
 use crate::objects::{served, service_key, slice, vip};
@@ -92,7 +92,12 @@ async fn a_stopped_agent_leaves_no_watch_behind() {
         return;
     };
     agent.ready().await;
-    let watches = || fixture.counts().open_watches.values().sum::<u64>();
+    let watches = || {
+        Resource::ALL
+            .map(|kind| fixture.open_watches(kind))
+            .iter()
+            .sum::<u64>()
+    };
     agent.until("watches", |_| watches() == 4).await;
     agent.stop().await;
     while watches() > 0 {
