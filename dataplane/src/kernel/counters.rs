@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel programs count.
 
-use std::collections::BTreeMap;
-
 use dataplane_common::{Call, Hook, Outcome, ServiceTraffic};
 use serde::Serialize;
 
@@ -68,10 +66,5 @@ impl Counters<'_> {
                 reply_packets: sum.reply_packets + cpu.reply_packets,
                 reply_bytes: sum.reply_bytes + cpu.reply_bytes,
             })
-    }
-
-    /// The traffic of each of these Service ports.
-    pub fn traffic_of(&self, services: impl Iterator<Item = u32>) -> BTreeMap<u32, Traffic> {
-        services.map(|id| (id, self.traffic(id))).collect()
     }
 }

@@ -1,55 +1,47 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asking the kernel for a namespace's UDP sockets, and ending them: sock_diag(7).
+//! Lists a network namespace's UDP sockets and destroys them, by sock_diag(7).
 //!
-//! All numbers in messages are in the machine's byte order but ports and addresses. What a UDP socket has in
-//! the map `peers`, the kernel does not tell here; of TCP sockets it would (`INET_DIAG_SK_BPF_STORAGES`).
+//! The kernel does not report here what a UDP socket has in the map `peers`; it would for TCP sockets
+//! (`INET_DIAG_SK_BPF_STORAGES`).
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io;
+use std::net::IpAddr;
 
-use dataplane_common::{Addr4, Addr6, Port};
-use nix::errno::Errno;
-use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+use dataplane_common::{Addr6, Port};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::{AF_INET, AF_INET6, IPPROTO_UDP, SockDiagDestroy, SockDiagMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use nix::errno::Errno;
 
-const BY_FAMILY: u16 = 20;
-const DESTROY: u16 = 21;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
-/// `NLM_F_REQUEST | NLM_F_ACK`.
-const ACK: u16 = 0x5;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const HEADER: usize = 16;
-/// `struct inet_diag_sockid`.
-const ID: usize = 48;
-/// `1 << TCP_ESTABLISHED`: for UDP, connected.
-const CONNECTED: u32 = 1 << 1;
+/// More than the kernel puts into one datagram.
+const LARGEST_DATAGRAM: usize = 1 << 16;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DiagError {
     #[error("cannot {action}: {source}: the kernel needs CONFIG_INET_UDP_DIAG, the agent NET_ADMIN")]
-    Socket { action: &'static str, source: Errno },
-    #[error("this kernel ends no sockets of other processes: it is without CONFIG_INET_DIAG_DESTROY")]
+    Socket { action: &'static str, source: io::Error },
+    #[error("this kernel cannot destroy sockets: CONFIG_INET_DIAG_DESTROY is not set")]
     NoDestroy,
 }
 
 /// A connected UDP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
-    family: u8,
-    id: [u8; ID],
-    /// The number that kernel programs know it by.
+    id: SocketId,
+    /// The number by which kernel programs know the socket.
     pub cookie: u64,
-    /// Whom it is connected to; an IPv4 address as IPv6 sockets have it.
+    /// The peer's address; an IPv4 address in the form that IPv6 sockets use.
     pub addr: Addr6,
     pub port: Port,
 }
 
-/// A connection to the kernel, for the network namespace it was made in.
+/// A connection to the kernel, for the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct Diag {
-    socket: OwnedFd,
+    socket: Socket,
     buffer: Vec<u8>,
 }
 
@@ -59,136 +51,129 @@ impl Diag {
             action: "ask the kernel about sockets",
             source,
         };
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let protocol = SockProtocol::NetlinkSockDiag;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol).map_err(failed)?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed)?;
+        let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed)?;
+        socket.bind_auto().map_err(failed)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
         Ok(Self {
             socket,
-            buffer: vec![0; 1 << 16],
+            buffer: Vec::with_capacity(LARGEST_DATAGRAM),
         })
     }
 
     /// All connected UDP sockets.
     pub fn connected(&mut self) -> Result<Vec<Connected>, DiagError> {
         let mut found = Vec::new();
-        for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+        for id in [SocketId::new_v4(), SocketId::new_v6()] {
             let failed = |source| DiagError::Socket {
                 action: "list UDP sockets",
                 source,
             };
-            let request = message(BY_FAMILY, DUMP, family, CONNECTED, &[0; ID]);
-            self.send(&request).map_err(failed)?;
+            // For UDP, established means connected.
+            let listed = request(id, StateFlags::ESTABLISHED);
+            self.send(listed, NLM_F_DUMP).map_err(failed)?;
             while self.receive(&mut found).map_err(failed)? {}
         }
         Ok(found)
     }
 
-    /// Ends a socket: its owner's calls fail with ECONNABORTED, and it is no longer connected. False if it
-    /// is gone already, or was connected to somebody else.
+    /// Destroys a socket: its owner's calls fail with ECONNABORTED, and it is no longer connected. False if the socket
+    /// is gone already, or is connected to another peer now.
     pub fn destroy(&mut self, it: &Connected) -> Result<bool, DiagError> {
+        let destroyed = SockDiagDestroy::new(request(it.id.clone(), StateFlags::empty()));
         let result = self
-            .send(&message(DESTROY, ACK, it.family, 0, &it.id))
+            .send(destroyed, NLM_F_ACK)
             .and_then(|()| self.receive(&mut Vec::new()));
-        match result {
-            Ok(_) => Ok(true),
-            Err(Errno::ENOENT | Errno::EINVAL | Errno::ESTALE) => Ok(false),
-            Err(Errno::EOPNOTSUPP) => Err(DiagError::NoDestroy),
-            Err(source) => Err(DiagError::Socket {
-                action: "end a UDP socket",
+        let Err(source) = result else {
+            return Ok(true);
+        };
+        match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::EINVAL | Errno::ESTALE) => Ok(false),
+            Some(Errno::EOPNOTSUPP) => Err(DiagError::NoDestroy),
+            _ => Err(DiagError::Socket {
+                action: "destroy a UDP socket",
                 source,
             }),
         }
     }
 
-    /// Whether sockets can be ended here: asks for the end of one that cannot be.
+    /// Whether this kernel can destroy sockets: asks it to destroy one that does not exist.
     pub fn can_destroy(&mut self) -> Result<(), DiagError> {
-        let nobody = Connected {
-            family: libc::AF_INET as u8,
-            id: [0; ID],
+        let none = Connected {
+            id: SocketId::new_v4(),
             cookie: 0,
             addr: Addr6::default(),
             port: Port::default(),
         };
-        self.destroy(&nobody).map(|_| ())
+        self.destroy(&none).map(|_| ())
     }
 
-    fn send(&self, message: &[u8]) -> nix::Result<()> {
-        send(self.socket.as_raw_fd(), message, MsgFlags::empty()).map(|_| ())
+    fn send<M>(&self, message: M, flags: u16) -> io::Result<()>
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, message.into());
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map(|_| ())
     }
 
-    /// Takes in one datagram of an answer; whether there is more to come.
-    fn receive(&mut self, found: &mut Vec<Connected>) -> nix::Result<bool> {
-        let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-        let mut rest = self.buffer.get(..length).unwrap_or_default();
-        while let Some((kind, body, after)) = split_message(rest) {
-            match kind {
-                DONE => return Ok(false),
-                ERROR => {
-                    let code = i32_at(body, 0).unwrap_or_default();
-                    return if code == 0 {
-                        Ok(false)
-                    } else {
-                        Err(Errno::from_raw(-code))
-                    };
+    /// Receives one datagram of an answer. True if more follow.
+    fn receive(&mut self, found: &mut Vec<Connected>) -> io::Result<bool> {
+        self.buffer.clear();
+        self.socket.recv(&mut self.buffer, 0)?;
+        let mut rest = self.buffer.as_slice();
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(io::Error::other)?;
+            match message.payload {
+                NetlinkPayload::Done(_) => return Ok(false),
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(false),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                    found.push(connected(response.header.socket_id));
                 }
-                _ => found.extend(connected(body)),
+                _ => {}
             }
-            rest = after;
+            let length = message.header.length.next_multiple_of(4) as usize;
+            rest = rest.get(length.max(1)..).unwrap_or_default();
         }
         Ok(true)
     }
 }
 
-/// A `struct inet_diag_req_v2` with its header before it.
-fn message(kind: u16, flags: u16, family: u8, states: u32, id: &[u8; ID]) -> Vec<u8> {
-    let length = (HEADER + 8 + ID) as u32;
-    let mut message = Vec::with_capacity(length as usize);
-    message.extend(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    // Sequence number and sender: one answer at a time, and the kernel knows us.
-    message.extend([0; 8]);
-    message.extend([family, libc::IPPROTO_UDP as u8, 0, 0]);
-    message.extend(states.to_ne_bytes());
-    message.extend(id);
-    message
-}
-
-/// The first message's type and body, and what comes after it.
-fn split_message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    let body = bytes.get(HEADER..length)?;
-    Some((
-        kind,
-        body,
-        bytes.get(length.next_multiple_of(4)..).unwrap_or_default(),
-    ))
-}
-
-/// A `struct inet_diag_msg`.
-fn connected(body: &[u8]) -> Option<Connected> {
-    let family = *body.first()?;
-    let id: [u8; ID] = *body.get(4..)?.first_chunk()?;
-    let word = |at: usize| Some(u32::from_ne_bytes(*id.get(at..)?.first_chunk()?));
-    let dst = [word(20)?, word(24)?, word(28)?, word(32)?];
-    let addr = match (family.into(), dst) {
-        (libc::AF_INET, [word, ..]) => Addr6::mapped(Addr4::from_memory(word)),
-        (_, words) => Addr6::from_memory(words),
-    };
-    let port = u16::from_be_bytes(*id.get(2..)?.first_chunk()?);
-    Some(Connected {
-        family,
-        id,
-        cookie: u64::from(word(40)?) | u64::from(word(44)?) << 32,
-        addr,
-        port: Port::new(port),
+fn request(id: SocketId, states: StateFlags) -> SockDiagMessage {
+    SockDiagMessage::InetRequest(InetRequest {
+        family: if id.source_address.is_ipv4() {
+            AF_INET
+        } else {
+            AF_INET6
+        },
+        protocol: IPPROTO_UDP,
+        extensions: ExtensionFlags::empty(),
+        states,
+        socket_id: id,
     })
 }
 
-fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
-    Some(i32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+fn connected(id: SocketId) -> Connected {
+    let addr = match id.destination_address {
+        IpAddr::V4(addr) => Addr6::mapped(addr.into()),
+        IpAddr::V6(addr) => addr.into(),
+    };
+    // The kernel has two words, the lower one first.
+    let words = id.cookie.as_chunks().0.iter().rev();
+    let cookie = words.fold(0, |upper, word| {
+        upper << 32 | u64::from(u32::from_ne_bytes(*word))
+    });
+    let port = Port::new(id.destination_port);
+    Connected {
+        id,
+        cookie,
+        addr,
+        port,
+    }
 }
 
 #[cfg(test)]
@@ -197,15 +182,14 @@ mod tests {
 
     use super::*;
 
-    fn listed(to: SocketAddr) -> usize {
-        let all = Diag::open().unwrap().connected().unwrap();
+    fn connected_to(to: SocketAddr) -> Vec<Connected> {
         let (addr, port) = match to {
             SocketAddr::V4(v4) => (Addr6::mapped((*v4.ip()).into()), v4.port()),
             SocketAddr::V6(v6) => ((*v6.ip()).into(), v6.port()),
         };
-        all.iter()
-            .filter(|it| it.addr == addr && it.port.get() == port && it.cookie != 0)
-            .count()
+        let mut all = Diag::open().unwrap().connected().unwrap();
+        all.retain(|it| it.addr == addr && it.port.get() == port);
+        all
     }
 
     #[test]
@@ -215,18 +199,14 @@ mod tests {
                 continue;
             };
             let to = peer.local_addr().unwrap();
-            assert_eq!(listed(to), 0, "{to}");
+            assert_eq!(connected_to(to), [], "{to}");
             let socket = UdpSocket::bind(own).unwrap();
             socket.connect(to).unwrap();
-            assert_eq!(listed(to), 1, "{to}");
+            let found = connected_to(to);
+            assert_eq!(found.len(), 1, "{to}");
+            assert!(found.iter().all(|it| it.cookie != 0));
             drop(socket);
-            assert_eq!(listed(to), 0, "{to}");
+            assert_eq!(connected_to(to), [], "{to}");
         }
-    }
-
-    #[test]
-    fn a_message_cut_short_is_none() {
-        assert_eq!(split_message(&[0; 12]), None);
-        assert_eq!(connected(&[2; 40]), None);
     }
 }

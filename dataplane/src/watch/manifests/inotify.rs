@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel tells of a directory.
+//! Changes of a directory, as inotify(7) reports them.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, InotifyEvent};
-use tokio::io::unix::AsyncFd;
+use futures::StreamExt as _;
+use futures::stream::ReadyChunks;
+use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchMask};
 
 use super::document::is_manifest;
 
-/// Something happened.
+/// Room for a few hundred events.
+const BUFFER: usize = 1 << 14;
+/// Events that are there already are returned together.
+const AT_A_TIME: usize = 1024;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FileChange {
     File(String, FileEvent),
-    /// Too much to be told one by one, or all at once by a symbolic link (the way ConfigMaps are mounted).
+    /// Some events were lost, or a symbolic link replaced everything at once (as ConfigMaps are mounted).
     Everything,
     /// The directory itself went away.
     Gone,
@@ -30,64 +33,49 @@ pub(super) enum FileEvent {
     Removed,
 }
 
-pub(super) struct Inotify(AsyncFd<Descriptor>);
+pub(super) struct FileChanges(ReadyChunks<EventStream<Vec<u8>>>);
 
-struct Descriptor(nix::sys::inotify::Inotify);
-
-impl AsRawFd for Descriptor {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-impl Inotify {
+impl FileChanges {
     pub(super) fn watch(directory: &Path) -> io::Result<Self> {
-        let inotify = nix::sys::inotify::Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let interest = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        inotify.add_watch(directory, interest)?;
-        // SAFETY: the descriptor is open and owned by `Descriptor`, which the `AsyncFd` owns and never lends
-        // mutably; it is closed when both are dropped, and `as_raw_fd` returns no other.
-        let registered = unsafe { AsyncFd::register(Descriptor(inotify)) };
-        Ok(Self(registered?))
+        let inotify = Inotify::init()?;
+        let interest = WatchMask::CREATE
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::MOVE
+            | WatchMask::DELETE
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        inotify.watches().add(directory, interest)?;
+        let events = inotify.into_event_stream(vec![0; BUFFER])?;
+        Ok(Self(events.ready_chunks(AT_A_TIME)))
     }
 
-    /// Waits until something happens.
-    pub(super) async fn next(&self) -> io::Result<Vec<FileChange>> {
-        loop {
-            let mut guard = self.0.readable().await?;
-            match guard.get_inner().0.read_events() {
-                Ok(events) => return Ok(events.iter().filter_map(seen).collect()),
-                Err(Errno::EAGAIN) => guard.clear_ready(),
-                Err(failure) => return Err(failure.into()),
-            }
-        }
+    /// Waits until something changes.
+    pub(super) async fn next(&mut self) -> io::Result<Vec<FileChange>> {
+        let events = self.0.next().await.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let changes = events.into_iter().map(|event| event.map(file_change));
+        changes.filter_map(Result::transpose).collect()
     }
 }
 
-fn seen(event: &InotifyEvent) -> Option<FileChange> {
+fn file_change(event: EventOwned) -> Option<FileChange> {
     let is = |flags| event.mask.intersects(flags);
-    if is(AddWatchFlags::IN_Q_OVERFLOW) {
+    if is(EventMask::Q_OVERFLOW) {
         return Some(FileChange::Everything);
     }
-    if is(AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED) {
+    if is(EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED) {
         return Some(FileChange::Gone);
     }
-    let name = event.name.as_ref()?.to_str()?;
+    let name = event.name?.into_string().ok()?;
     if name == "..data" {
         return Some(FileChange::Everything);
     }
-    let event = if is(AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO) {
+    let event = if is(EventMask::CLOSE_WRITE | EventMask::MOVED_TO) {
         FileEvent::Complete
-    } else if is(AddWatchFlags::IN_CREATE) {
+    } else if is(EventMask::CREATE) {
         FileEvent::Created
     } else {
         FileEvent::Removed
     };
-    is_manifest(name).then(|| FileChange::File(name.to_owned(), event))
+    is_manifest(&name).then_some(FileChange::File(name, event))
 }

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::model::Kind;
 use changes::Changes;
 use document::{File, is_manifest};
-use inotify::{FileChange, Inotify};
+use inotify::{FileChange, FileChanges};
 use merge::Merged;
 
 /// How long to wait for a directory that is not there, or not any more.
@@ -67,7 +67,7 @@ struct Manifests {
 impl Manifests {
     async fn follow(&mut self) -> io::Result<Closed> {
         // Watched before it is read: a file that changes meanwhile is read twice rather than never.
-        let inotify = Inotify::watch(&self.directory)?;
+        let mut directory = FileChanges::watch(&self.directory)?;
         let names = list(&self.directory)?;
         info!(directory = %self.directory.display(), files = names.len(), "reading manifests");
         if let Err(closed) = self.take_in(Instant::now(), self.all(names)).await {
@@ -83,9 +83,9 @@ impl Manifests {
                 }
             };
             tokio::select! {
-                seen = inotify.next() => {
-                    for seen in seen? {
-                        match seen {
+                changed = directory.next() => {
+                    for change in changed? {
+                        match change {
                             FileChange::Gone => return Err(io::ErrorKind::NotFound.into()),
                             FileChange::Everything => changes.everything(self.all(list(&self.directory)?)),
                             FileChange::File(name, event) => changes.note(name, event, Instant::now()),
