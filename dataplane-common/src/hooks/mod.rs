@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The two hooks: from a packet to an [`Outcome`].
 //!
-//! Rule 1: ingress rewrites the destination, egress rewrites the source. Between the two the host's
-//! own stack routes, and sees one flow from client to backend.
+//! Rule 1 of docs/architecture.md: ingress rewrites the destination, egress rewrites the source. Between
+//! the two the host's own stack routes, and sees one flow from client to backend.
 
 pub(crate) mod fast_path;
 pub(crate) mod fragment;

@@ -65,8 +65,8 @@ impl State {
 
     /// Ticks without a packet after which the flow is over.
     ///
-    /// TCP's, which are SCTP's too, are netfilter's with kube-proxy's changes: established 24 h, half
-    /// closed 1 h. A RST only shortens the wait, so that a spurious or forged one cuts nothing: the
+    /// TCP's, which are SCTP's too, are netfilter's with kube-proxy's changes (docs/contract.md, section 7):
+    /// established 24 h, half closed 1 h. A RST only shortens the wait, so that a spurious or forged one cuts nothing: the
     /// connection's next segment keeps the flow alive.
     #[inline(always)]
     pub const fn timeout(self, protocol: Protocol) -> u32 {

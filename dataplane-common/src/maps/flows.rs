@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The flow table: rule 2 of the design, the whole decision in one entry.
+//! The flow table: the whole decision in one entry (rule 2 of docs/architecture.md).
 //!
 //! A flow has an entry for each direction: what the client sends is matched at *ingress* and gets
 //! its destination rewritten, what the backend answers is matched at *egress* and gets its source

@@ -14,7 +14,7 @@ use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::wire::Ports;
 
-/// Writes `value` to the packet: the destination at ingress, the source at egress (rule 1).
+/// Writes `value` to the packet: the destination at ingress, the source at egress (rule 1 of docs/architecture.md).
 #[inline(always)]
 pub(crate) fn rewrite<F: Ip, P: Packet>(
     packet: &mut P,
