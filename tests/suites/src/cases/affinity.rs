@@ -75,7 +75,7 @@ fn sticks(n: Names) -> Case {
         steps.push(goes(n, port, to, first));
     }
     Case {
-        name: "a client with affinity keeps its backend at all frontends of a Service port [52]",
+        name: "a client with affinity keeps its backend at all frontends of a Service port [48]",
         steps,
     }
 }
@@ -97,7 +97,7 @@ fn expires(n: Names) -> Case {
     steps.push(Step::Age(110));
     steps.extend(some_other(n, vip, 40_003..40_004, &others));
     Case {
-        name: "affinity ends so long after the last new connection [53]",
+        name: "affinity ends so long after the last new connection [49]",
         steps,
     }
 }
@@ -106,7 +106,7 @@ fn follows_the_set(n: Names) -> Case {
     let (vip, first, second) = (n.vip(1, 80), n.pod(3, 8080), n.pod(5, 8080));
     let before = world(n, &[first]);
     Case {
-        name: "affinity to a backend that has gone is replaced, and stays replaced [53]",
+        name: "affinity to a backend that has gone is replaced, and stays replaced [49]",
         steps: vec![
             Step::World(before.clone()),
             goes(n, 40_000, vip, first),
@@ -146,7 +146,7 @@ fn keeps_to_policy(n: Names) -> Case {
         )
     };
     Case {
-        name: "affinity does not lead past a policy Local, and what the policy chose is kept [52]",
+        name: "affinity does not lead past a policy Local, and what the policy chose is kept [48]",
         steps: vec![
             Step::World(world(&[elsewhere])),
             outside(40_000, vip, elsewhere),

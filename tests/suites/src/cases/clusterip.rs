@@ -93,7 +93,7 @@ fn keeps_its_backend(n: Names) -> Case {
 fn same_port_two_protocols(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 53));
     Case {
-        name: "one address and port is two Services over TCP and UDP [19]",
+        name: "one address and port is two Services over TCP and UDP [17]",
         steps: vec![
             Step::World(
                 World::default()
@@ -128,7 +128,7 @@ fn same_port_two_protocols(n: Names) -> Case {
 fn off_node_client(n: Names) -> Case {
     let (client, vip, pod) = (n.outside(40_000), n.vip(1, 80), n.pod(1, 8080));
     Case {
-        name: "an outside client of a VIP whose backend is on this node keeps its address [32, 44]",
+        name: "an outside client of a VIP whose backend is on this node keeps its address [30, 41]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
             becomes(
@@ -154,7 +154,7 @@ fn from_outside(n: Names) -> Case {
     let (client, vip, pod) = (n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let node = n.node(61_234);
     Case {
-        name: "an outside client's flow to a backend elsewhere is masqueraded after routing [33]",
+        name: "an outside client's flow to a backend elsewhere is masqueraded after routing [31]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
             becomes(

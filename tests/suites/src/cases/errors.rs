@@ -117,7 +117,7 @@ fn web(n: Names) -> (Talk, Step) {
 fn towards_the_client(n: Names) -> Case {
     let (talk, world) = web(n);
     Case {
-        name: "an error about a client's packet is about the VIP, and from it if the backend made it [60, 99]",
+        name: "an error about a client's packet is about the VIP, and from it if the backend made it [55, 88]",
         steps: vec![
             world,
             talk.opens(udp),
@@ -131,7 +131,7 @@ fn towards_the_client(n: Names) -> Case {
 fn towards_the_backend(n: Names) -> Case {
     let (talk, world) = web(n);
     Case {
-        name: "an error about a reply finds its way to the backend, about what the backend sent [62]",
+        name: "an error about a reply finds its way to the backend, about what the backend sent [57]",
         steps: vec![
             world,
             talk.opens(udp),
@@ -211,7 +211,7 @@ fn of_every_kind(n: Names) -> Case {
         ));
     }
     Case {
-        name: "every kind of error is translated, and nothing that is none [60, 61, 67]",
+        name: "every kind of error is translated, and nothing that is none [55, 56, 60]",
         steps,
     }
 }
@@ -220,7 +220,7 @@ fn masqueraded(n: Names) -> Case {
     let talk = Talk::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let (node, router) = (n.node(61_234), n.router());
     Case {
-        name: "errors about a masqueraded flow pass both pairs, either way [60, 62]",
+        name: "errors about a masqueraded flow pass both pairs, either way [55, 57]",
         steps: vec![
             Step::World(World::default().service(talk.called, Protocol::Udp, &[talk.pod])),
             talk.opens(udp),
@@ -289,7 +289,7 @@ fn about_sctp(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 2905), n.pod(1, 2905));
     let init = |to| sctp(Chunk::Init, (0, 77), client, to);
     Case {
-        name: "an error about SCTP is translated; its checksum covers no address [64]",
+        name: "an error about SCTP is translated; its checksum covers no address [58]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Sctp, &[pod])),
             becomes(At::PodIngress, &init(vip), Outcome::NewFlow, client, pod),
@@ -331,7 +331,7 @@ fn between_headers(n: Names) -> Case {
         ));
     }
     Case {
-        name: "IP options and extension headers do not hide an error, nor what it quotes [71]",
+        name: "IP options and extension headers do not hide an error, nor what it quotes [63]",
         steps,
     }
 }
@@ -355,7 +355,7 @@ fn without_checksum(n: Names) -> Case {
         Out::Packet(message(vip.ip(), &udp(client, vip))),
     ));
     Case {
-        name: "a quoted UDP packet without a checksum is given none [12, 74]",
+        name: "a quoted UDP packet without a checksum is given none [12, 66]",
         steps,
     }
 }
@@ -397,7 +397,7 @@ fn of_no_flow(n: Names) -> Case {
         ALL,
     ));
     Case {
-        name: "an error about no flow of ours passes byte for byte [67]",
+        name: "an error about no flow of ours passes byte for byte [60]",
         steps,
     }
 }

@@ -121,7 +121,7 @@ fn there_and_back(n: Names) -> Case {
     steps.extend(talk.asks_much(8, Outcome::Translated));
     steps.push(Step::Flows(2));
     Case {
-        name: "the parts of a large datagram go where the first goes, and so back [68, 69]",
+        name: "the parts of a large datagram go where the first goes, and so back [61, 62]",
         steps,
     }
 }
@@ -158,7 +158,7 @@ fn masqueraded(n: Names) -> Case {
         steps.extend(meets(at, &packet, 9, (first, FOLLOWS), ends));
     }
     Case {
-        name: "the parts of a masqueraded datagram keep together at every hook [69]",
+        name: "the parts of a masqueraded datagram keep together at every hook [62]",
         steps,
     }
 }
@@ -342,7 +342,7 @@ fn behind_options(n: Names) -> Case {
         steps.push(raw(At::PodIngress, came, outcome, Out::Packet(left)));
     }
     Case {
-        name: "parts with IP options, or behind further extension headers, are parts all the same [71]",
+        name: "parts with IP options, or behind further extension headers, are parts all the same [63]",
         steps,
     }
 }

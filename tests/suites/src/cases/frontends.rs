@@ -41,7 +41,7 @@ fn node_port(n: Names) -> Case {
     let (node, pod) = (n.node(30_080), n.pod(1, 8080));
     let talk = Talk::from_outside(n.outside(40_000), node, pod);
     Case {
-        name: "a NodePort leads to a backend on this node, which sees the client [32]",
+        name: "a NodePort leads to a backend on this node, which sees the client [30]",
         steps: vec![
             Step::World(world(n, &[pod])),
             talk.opens(syn),
@@ -56,7 +56,7 @@ fn elsewhere(n: Names) -> Case {
     let (node, pod, own) = (n.node(30_080), n.pod(2, 8080), n.node(61_234));
     let talk = Talk::from_outside(n.outside(61_234), node, pod);
     Case {
-        name: "a NodePort's flow to a backend elsewhere is masqueraded after routing [33]",
+        name: "a NodePort's flow to a backend elsewhere is masqueraded after routing [31]",
         steps: vec![
             Step::World(world(n, &[pod])),
             talk.opens(syn),
@@ -72,7 +72,7 @@ fn from_pods(n: Names) -> Case {
     let (node, pod) = (n.node(30_080), n.pod(2, 8080));
     let talk = Talk::of_pod(n.client(40_000), node, pod);
     Case {
-        name: "a pod keeps its address at its own node's NodePort, but to itself [49, 50]",
+        name: "a pod keeps its address at its own node's NodePort, but to itself [45, 46]",
         steps: vec![
             Step::World(world(n, &[pod])),
             talk.opens(syn),
@@ -88,7 +88,7 @@ fn not_at_other_addresses(n: Names) -> Case {
     let client = n.outside(40_000);
     let (vip, other) = (n.vip(1, 30_080), n.lent(9, 30_080));
     Case {
-        name: "a NodePort is served at the node's addresses that are said to, and nowhere else [42]",
+        name: "a NodePort is served at the node's addresses that are said to, and nowhere else [39]",
         steps: vec![
             Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), false)),
             passes(At::UplinkIngress, &syn(client, other), Outcome::NotOurs),
@@ -154,7 +154,7 @@ fn lent_addresses(n: Names) -> Case {
         }
     }
     Case {
-        name: "load balancers' and external addresses lead to the Service, from in and outside [43]",
+        name: "load balancers' and external addresses lead to the Service, from in and outside [40]",
         steps,
     }
 }
@@ -171,7 +171,7 @@ fn other_ports_of_lent_addresses(n: Names) -> Case {
         steps.push(passes(At::UplinkIngress, &udp(client, at), Outcome::NotOurs));
     }
     Case {
-        name: "ports of such an address that no Service has, NodePorts too, are somebody else's [43]",
+        name: "ports of such an address that no Service has, NodePorts too, are somebody else's [40]",
         steps,
     }
 }
@@ -217,7 +217,7 @@ fn policy_local(n: Names) -> Case {
         Talk::from_outside(n.outside(41_001), vip, elsewhere).opens(syn),
     ]);
     Case {
-        name: "an outside policy Local is for clients outside: others, and the ClusterIP, have all backends [38, 39]",
+        name: "an outside policy Local is for clients outside: others, and the ClusterIP, have all backends [36, 37]",
         steps,
     }
 }

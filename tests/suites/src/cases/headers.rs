@@ -60,7 +60,7 @@ fn options(n: Names) -> Case {
         }
     }
     Case {
-        name: "IP options and extension headers are passed over [71]",
+        name: "IP options and extension headers are passed over [63]",
         steps,
     }
 }
@@ -78,7 +78,7 @@ fn too_many_extensions(n: Names) -> Case {
     cut.truncate(14 + 40 + 7);
     cut[18..20].copy_from_slice(&7_u16.to_be_bytes());
     Case {
-        name: "the walk over extension headers has an end [71, 72]",
+        name: "the walk over extension headers has an end [63, 64]",
         steps: vec![
             Step::World(World::default().service(n.vip(1, 80), Protocol::Udp, &[])),
             raw(At::PodIngress, deep(6), Outcome::Malformed, Out::Untouched),
@@ -104,7 +104,7 @@ fn without_checksum(n: Names) -> Case {
         bytes
     };
     Case {
-        name: "UDP without a checksum gets none [74]",
+        name: "UDP without a checksum gets none [66]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
             raw(
@@ -171,7 +171,7 @@ fn vlan(n: Names) -> Case {
         }
     }
     Case {
-        name: "VLAN tags among a frame's bytes, one or two, are kept, and do not hide the packet [75]",
+        name: "VLAN tags among a frame's bytes, one or two, are kept, and do not hide the packet [67]",
         steps,
     }
 }

@@ -69,7 +69,7 @@ fn reset_and_reopened(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
     let talk = Talk::of_pod(client, vip, pod);
     Case {
-        name: "a reset is translated, and the next SYN starts anew [77]",
+        name: "a reset is translated, and the next SYN starts anew [69]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
             talk.opens(syn),
@@ -86,7 +86,7 @@ fn udp_resteered(n: Names) -> Case {
     let moved = Talk { pod: next, ..talk };
     let world = World::default().service(vip, Protocol::Udp, &[pod]);
     Case {
-        name: "a UDP flow whose backend is gone goes to another with its next packet [80]",
+        name: "a UDP flow whose backend is gone goes to another with its next packet [71]",
         steps: vec![
             Step::World(world.clone()),
             talk.opens(udp),
@@ -162,7 +162,7 @@ fn expired(n: Names) -> Case {
     let moved = Talk { pod: next, ..talk };
     let world = World::default().service(vip, Protocol::Udp, &[pod]);
     Case {
-        name: "a flow that was quiet for too long is over, though no sweep has met it [76]",
+        name: "a flow that was quiet for too long is over, though no sweep has met it [68]",
         steps: vec![
             Step::World(world.clone()),
             talk.opens(udp),
@@ -198,7 +198,7 @@ fn taken_over(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
     let talk = Talk::of_pod(client, vip, pod);
     Case {
-        name: "while taking over, a connection older than Shunt is left to who made it [91]",
+        name: "while taking over, a connection older than Shunt is left to who made it [82]",
         steps: vec![
             Step::World(World::default().service(vip, Protocol::Tcp, &[pod]).taking_over()),
             passes(At::PodIngress, &tcp("PA", client, vip), Outcome::TakenOver),

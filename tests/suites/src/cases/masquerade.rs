@@ -70,7 +70,7 @@ fn other_range(n: Names) -> Case {
     steps.extend(leaves(n, client, node));
     steps.extend(comes_back(n, client, node));
     Case {
-        name: "a client's port outside the node's range is another on the way, and the client's own when it is back [37]",
+        name: "a client's port outside the node's range is another on the way, and the client's own when it is back [35]",
         steps,
     }
 }
@@ -91,7 +91,7 @@ fn used_up(n: Names) -> Case {
     steps.push(Step::Age(35));
     steps.push(talk(n, first).asks(udp, Outcome::Translated));
     Case {
-        name: "without a free port a flow is refused and counted, and no other flow suffers [37]",
+        name: "without a free port a flow is refused and counted, and no other flow suffers [35]",
         steps,
     }
 }
@@ -301,7 +301,7 @@ fn of_a_socket(n: Names, protocol: Protocol) -> Case {
         .map(|port| packet(n.node(port), pod).bytes())
         .to_vec();
     Case {
-        name: "a port that a socket of the node has is not given away [36]",
+        name: "a port that a socket of the node has is not given away [34]",
         steps: vec![
             Step::World(world(n).ports(61_777, 3).socket(protocol, 61_778)),
             talk(n, client).opens(packet),
@@ -334,7 +334,7 @@ fn lost(n: Names) -> Case {
     steps.push(Step::Flows(4));
     steps.extend(leaves_again(n, client, node));
     Case {
-        name: "a masqueraded flow that lost an entry gets it back, with the same port [35]",
+        name: "a masqueraded flow that lost an entry gets it back, with the same port [33]",
         steps,
     }
 }
@@ -356,7 +356,7 @@ fn lost_for_good(n: Names) -> Case {
     ]);
     steps.extend(comes_back(n, client, node));
     Case {
-        name: "a masqueraded flow that lost its port gets another [35]",
+        name: "a masqueraded flow that lost its port gets another [33]",
         steps,
     }
 }

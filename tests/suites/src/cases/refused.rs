@@ -54,7 +54,7 @@ fn unknown_port(n: Names) -> Case {
 fn policy(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
     Case {
-        name: "a policy that leaves no endpoint drops in silence [38, 40]",
+        name: "a policy that leaves no endpoint drops in silence [36, 38]",
         steps: vec![
             Step::World(
                 World::default()

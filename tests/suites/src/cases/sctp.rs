@@ -101,7 +101,7 @@ fn association(n: Names) -> Case {
         back(n, Chunk::Data),
     ]);
     Case {
-        name: "an SCTP association to a VIP, there and back, its checksum as it was sent [20]",
+        name: "an SCTP association to a VIP, there and back, its checksum as it was sent [18]",
         steps,
     }
 }

@@ -42,7 +42,7 @@ fn ranges(n: Names) -> Case {
     let goes = |at, packet| becomes(at, packet, Outcome::NewFlow, packet.src, pod);
     let (from_outside, from_pod) = (tcp("S", outside, balancer), tcp("S", client, balancer));
     Case {
-        name: "source ranges let in whom they name, to a load balancer's address only, and pods no more than others [45]",
+        name: "source ranges let in whom they name, to a load balancer's address only, and pods no more than others [42]",
         steps: vec![
             Step::World(world.clone().source_ranges(vip, TCP, &outsiders)),
             goes(At::UplinkIngress, &from_outside),
@@ -71,7 +71,7 @@ fn ranges_before_endpoints(n: Names) -> Case {
         .load_balancer(vip, TCP, balancer)
         .source_ranges(vip, TCP, &[n.range("203.0.113.0/24", "2001:db8::/64")]);
     Case {
-        name: "whom source ranges do not name learns nothing, not even that there are no endpoints [45]",
+        name: "whom source ranges do not name learns nothing, not even that there are no endpoints [42]",
         steps: vec![
             Step::World(world),
             dropped(
@@ -97,7 +97,7 @@ fn refuse_external(n: Names) -> Case {
         .own(n.node(0).ip(), true)
         .refusing_external();
     Case {
-        name: "a node that is told to refuses ClusterIPs to clients outside [44]",
+        name: "a node that is told to refuses ClusterIPs to clients outside [41]",
         steps: vec![
             Step::World(world),
             refused(
@@ -271,7 +271,7 @@ fn internal_local(n: Names) -> Case {
         Outcome::PolicyDropped,
     ));
     Case {
-        name: "an inside policy Local is for all clients of a ClusterIP [40]",
+        name: "an inside policy Local is for all clients of a ClusterIP [38]",
         steps,
     }
 }

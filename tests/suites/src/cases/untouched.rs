@@ -66,7 +66,7 @@ fn cut_short(n: Names) -> Case {
         steps.push(raw(At::PodIngress, long_header, Outcome::Malformed));
     }
     Case {
-        name: "a packet cut short or at odds with itself is left to the stack to judge [72]",
+        name: "a packet cut short or at odds with itself is left to the stack to judge [64]",
         steps,
     }
 }
