@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What went wrong, down to the first cause.
+//! An error with all its causes in one line.
 
 use std::error::Error;
 use std::fmt;
@@ -38,7 +38,7 @@ mod tests {
     struct Telling(#[source] Silent);
 
     #[test]
-    fn every_cause_is_told_and_none_twice() {
+    fn every_cause_is_shown_and_none_twice() {
         let silent = Silent(io::Error::other("no such file"));
         assert_eq!(Causes(&silent).to_string(), "the call failed: no such file");
         let telling = anyhow::Error::new(Telling(silent)).context("show the Services");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the agent tells of itself, in Prometheus' words.
+//! The agent's own metrics.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -93,7 +93,7 @@ impl Metrics {
         self.op_failures.get_or_create(&MapLabel { map }).inc();
     }
 
-    pub fn pass_took(&self, took: Duration) {
+    pub fn sync_took(&self, took: Duration) {
         self.sync_duration.observe(took.as_secs_f64());
     }
 
@@ -135,7 +135,7 @@ impl Metrics {
         );
         registry.register(
             "sync_duration_seconds",
-            "Time of one pass: compile, plan, write",
+            "Time of one sync: compile, plan, write",
             self.sync_duration.clone(),
         );
         registry.register(
@@ -157,7 +157,7 @@ impl Metrics {
         );
         registry.register(
             "ops_held_back",
-            "Kernel writes not tried because one they depend on had failed",
+            "Kernel writes not tried because a write they depend on failed",
             self.ops_held_back.clone(),
         );
         registry.register(
@@ -179,7 +179,7 @@ impl Metrics {
         );
         registry.register(
             "failing",
-            "1 while the last attempt to list or watch the kind failed; what was known stays in force",
+            "1 while the last attempt to list or watch the kind failed; the last known state stays in force",
             self.watch_failing.clone(),
         );
     }

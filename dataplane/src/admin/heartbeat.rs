@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the main loop still turns.
+//! Whether the main loop still runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Readiness as a set of named tasks that are still to be done.
+//! Readiness: a set of named tasks that are not done yet.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-/// Ready when nobody holds a task.
+/// Ready when no task is left.
 #[derive(Clone, Debug)]
 pub struct Ready(Arc<Mutex<Tasks>>);
 

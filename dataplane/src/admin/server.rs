@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use super::{Heartbeat, Ready, Status};
 use crate::http::serve_forever;
 
-/// What the server shows.
+/// The state that the server publishes.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub heartbeat: Heartbeat,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What only the agent knows: the kernel's own maps tell the rest.
+//! The part of the status that only the agent knows. The rest is read from the kernel's maps.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How long to leave the kernel alone after a failed write.
+//! The pause after a failed write to the kernel.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one task that owns all state: it takes events in, waits until they pause, and brings the kernel in step.
+//! The one task that owns all state: it receives events, waits until they pause, and brings the kernel in step.
 
 mod backoff;
 mod sync;
@@ -29,10 +29,10 @@ const QUIET: Duration = Duration::from_millis(2);
 /// But a change never waits longer than this for a pause.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Events whose way to the kernel is measured, at most: while writes fail they are many.
+/// The most events whose time to the kernel is measured: there are many while writes fail.
 const MEASURED: usize = 4096;
 
-/// What the agent reports to.
+/// Where the agent reports its state.
 #[derive(Clone, Debug)]
 pub struct Reports {
     pub metrics: Metrics,
@@ -45,7 +45,7 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Nothing reported yet. Who wants to hear of status and checks subscribes.
+    /// Nothing reported yet. Readers subscribe to status and checks.
     pub fn new(metrics: Metrics, kube_events: EventSender) -> Self {
         Self {
             metrics,
@@ -59,7 +59,7 @@ impl Reports {
     }
 }
 
-/// An agent that runs until `shutdown`, or until nobody can send events any more. The kernel's state stays as it is
+/// An agent that runs until `shutdown`, or until no sender of events is left. The kernel's state stays as it is
 /// then. Not ready from this call on, whenever it is polled.
 pub fn run<M: Maps>(
     events: Receiver,
@@ -77,7 +77,7 @@ struct Agent<M> {
     planner: Option<Planner>,
     maps: M,
     reports: Reports,
-    /// What the next pass is for.
+    /// The reason for the next sync.
     change: Option<Change>,
     /// When the events came that the kernel does not know yet.
     waiting: Vec<Instant>,
@@ -91,7 +91,7 @@ struct Agent<M> {
     out_of_step: Option<Task>,
 }
 
-/// Events that were taken in since the last pass.
+/// Events that were taken in since the last sync.
 #[derive(Clone, Copy)]
 struct Change {
     first: Instant,
@@ -134,7 +134,7 @@ impl<M: Maps> Agent<M> {
                     None => std::future::pending().await,
                 }
             };
-            // A stream of events without a pause must not keep a due pass from starting: so it is asked first.
+            // Polled first: a stream of events without a pause must not delay a sync that is due.
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -146,11 +146,11 @@ impl<M: Maps> Agent<M> {
                 _ = beat.tick() => {}
             }
         }
-        info!("agent stops, the kernel goes on");
+        info!("agent stops; the kernel programs go on");
         self.maps
     }
 
-    /// When the next pass is to start.
+    /// When the next sync starts.
     fn due(&self) -> Option<Instant> {
         if !self.index.is_complete() {
             return None;
@@ -167,7 +167,7 @@ impl<M: Maps> Agent<M> {
             changed |= self.index.apply(event);
         }
         if self.lists.is_some() && self.index.is_complete() {
-            info!("all first lists are here");
+            info!("all first lists received");
             self.lists = None;
         }
         self.reports
@@ -183,7 +183,7 @@ impl<M: Maps> Agent<M> {
             }
         }
         if !changed || !self.index.is_complete() {
-            // There will be no pass to do it.
+            // No sync will follow that does it.
             self.report_refusals();
             self.publish();
         }

@@ -37,7 +37,7 @@ impl<M: Maps> Agent<M> {
         } else if !failures.is_empty() {
             self.out_of_step(failures);
         }
-        self.reports.metrics.pass_took(start.elapsed());
+        self.reports.metrics.sync_took(start.elapsed());
         self.count_entries();
         self.report_refusals();
         self.publish();
@@ -54,7 +54,7 @@ impl<M: Maps> Agent<M> {
             none => drop(none.insert(Planner::adopt(state, self.maps.capacity()))),
         }
         self.resync_at = None;
-        // All that is in there has just been added, one by one; what that leaves free, the planner can use.
+        // The index has just grown entry by entry; the planner can use the memory that packing frees.
         self.index.pack();
         self.index.mark_all_dirty();
         let dirty: Vec<ServiceName> = self.index.take_dirty().into_iter().collect();
@@ -143,7 +143,7 @@ impl<M: Maps> Agent<M> {
         let mut failures: Vec<MapsError> = Vec::new();
         for shortage in &plan.shortages {
             self.reports.metrics.op_failed(shortage.bound.map);
-            error!(service = %shortage.port, map = shortage.bound.map, "not all backends fit");
+            error!(service = %shortage.port, map = shortage.bound.map, "map too small: some backends are not served");
             failures.push(shortage.bound.into());
         }
         let mut written = 0;
@@ -159,7 +159,7 @@ impl<M: Maps> Agent<M> {
         failures
     }
 
-    /// Writes ops of one run, but for those whose ground another one's failure has taken away.
+    /// Writes the ops of one run, except for those that depend on an op that failed.
     fn write(&mut self, ops: &[Op]) -> Vec<MapsError> {
         let Some(planner) = &mut self.planner else {
             return Vec::new();
@@ -196,7 +196,7 @@ impl<M: Maps> Agent<M> {
         metrics.is_in_step();
         self.reports.health.updated();
         let waiting = std::mem::take(&mut self.waiting);
-        // The first lists are old news.
+        // The first lists are not measured: their changes happened long before.
         if std::mem::replace(&mut self.was_in_step, true) {
             let now = Instant::now();
             for received in waiting {
@@ -234,7 +234,7 @@ impl<M: Maps> Agent<M> {
         };
         let news = self.resync_at != Some(retry_at) || !counted.keys().eq(&self.failures);
         for (failure, times) in counted.iter().filter(|_| news) {
-            error!(times, %failure, retry_after = ?(retry_at - now), "the kernel is not in step");
+            error!(times, %failure, retry_after = ?(retry_at - now), "kernel not in step");
         }
         self.failures = counted.into_keys().collect();
         self.resync_at = Some(retry_at);

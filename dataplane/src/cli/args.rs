@@ -31,8 +31,7 @@ pub(super) struct ShowArgs {
 /// The node's cgroup.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CgroupArgs {
-    /// The cgroup2 folder that all of the node's processes are below [default: the highest in sight; `shunt check`
-    /// tells]
+    /// The cgroup2 folder above all of the node's processes [default: the highest visible; `shunt check` shows it]
     #[arg(long, value_name = "DIR", env = "SHUNT_CGROUP_ROOT")]
     pub(super) cgroup_root: Option<PathBuf>,
 }

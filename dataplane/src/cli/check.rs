@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt check`: what this machine has of what Shunt needs.
+//! `shunt check`: whether this machine has all that Shunt needs.
 
 use std::fs;
 use std::path::Path;
@@ -24,11 +24,11 @@ enum Finding {
     Good(String),
     /// It works, but differently or not in full.
     Note(String),
-    /// It does not work: why, and what to do.
+    /// It does not work: the reason, and what to do.
     Bad(String),
 }
 
-/// Prints a line per requirement; fails if one that cannot be done without is not met.
+/// Prints a line per requirement; fails if a necessary one is missing.
 pub(super) fn run(args: &Args) -> ExitCode {
     let findings = [
         ("kernel", kernel()),
@@ -83,7 +83,7 @@ fn kernel() -> Finding {
             Finding::Bad(format!("{}: Shunt needs 5.15 or later", release()))
         }
         Some(_) if packets_may_preempt() => Finding::Note(format!(
-            "{}, PREEMPT_RT: packets may preempt and garble each other, unless it was built with \
+            "{}, PREEMPT_RT: packets may preempt and corrupt each other, unless it was built with \
              CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y",
             release()
         )),
@@ -96,7 +96,7 @@ fn btf() -> Finding {
     if Path::new("/sys/kernel/btf/vmlinux").exists() {
         Finding::Good("/sys/kernel/btf/vmlinux".to_owned())
     } else {
-        Finding::Note("the kernel tells no BTF (CONFIG_DEBUG_INFO_BTF): the programs need none".to_owned())
+        Finding::Note("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF); the programs do not need it".to_owned())
     }
 }
 
@@ -112,7 +112,7 @@ fn bpffs(root: &Path) -> Finding {
         Finding::Good(format!("{} is on one", root.display()))
     } else {
         Finding::Note(format!(
-            "{} is on none: the agent mounts one there, which takes SYS_ADMIN",
+            "{} is not on one: the agent mounts one there, which needs SYS_ADMIN",
             root.display()
         ))
     }
@@ -121,15 +121,15 @@ fn bpffs(root: &Path) -> Finding {
 fn cgroup(given: Option<&Path>) -> Finding {
     match CgroupRoot::find(given) {
         Ok(root) if root.is_doubtful() => Finding::Note(format!(
-            "{root}: right if the container is a node (kind); else mount the node's /sys/fs/cgroup into it, or its \
-             own processes alone reach Services"
+            "{root}: right if the container is a node (kind); otherwise mount the node's /sys/fs/cgroup into it, or \
+             only its own processes reach Services"
         )),
         Ok(root) => Finding::Good(root.to_string()),
-        Err(error) => Finding::Bad(format!("{error}; --socket-lb=off goes without")),
+        Err(error) => Finding::Bad(format!("{error}; or start the agent with --socket-lb=off")),
     }
 }
 
-/// What the node's own processes get where a Service cannot be reached, or its backend goes.
+/// How the node's own processes notice that a Service cannot be reached, or that its backend is gone.
 fn sockets() -> Finding {
     let mut lacking = Vec::new();
     if !chooses_errors() {
@@ -145,7 +145,9 @@ fn sockets() -> Finding {
         ));
     }
     if lacking.is_empty() {
-        Finding::Good("errors are chosen, UDP sockets of removed backends are ended".to_owned())
+        Finding::Good(
+            "refused calls get exact errors, UDP sockets of removed backends are destroyed".to_owned(),
+        )
     } else {
         Finding::Note(lacking.join("; "))
     }
@@ -155,7 +157,7 @@ fn capabilities() -> Finding {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let Some(effective) = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()) else {
-        return Finding::Bad("cannot be read from /proc/self/status".to_owned());
+        return Finding::Bad("cannot read them from /proc/self/status".to_owned());
     };
     // Numbers of linux/capability.h. SYS_ADMIN includes BPF and PERFMON.
     let has = |bit: u32| effective & (1 << bit) != 0;
@@ -190,6 +192,8 @@ fn forwarding() -> Finding {
             Finding::Note("IPv4 only: set net.ipv6.conf.all.forwarding=1 for IPv6 pods".to_owned())
         }
         (false, true) => Finding::Note("IPv6 only: set net.ipv4.ip_forward=1 for IPv4 pods".to_owned()),
-        (false, false) => Finding::Note("off: the CNI, or net.ipv4.ip_forward=1, must turn it on".to_owned()),
+        (false, false) => {
+            Finding::Note("off: the CNI must turn it on, or set net.ipv4.ip_forward=1".to_owned())
+        }
     }
 }

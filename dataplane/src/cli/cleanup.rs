@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt cleanup`: the node as it was before.
+//! `shunt cleanup`: restores the node as it was before Shunt.
 
 use super::args::RootArgs;
 use super::output::line;
@@ -12,7 +12,7 @@ pub(super) struct Args {
     root: RootArgs,
 }
 
-/// Detaches first, so that no packet meets half of what there was. Services stop working here.
+/// Detaches first, so that no packet sees half of the maps. Services stop working here.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     let calls = detach_sockets(&pins)?;

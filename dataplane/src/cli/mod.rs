@@ -18,7 +18,7 @@ use crate::causes::Causes;
 
 /// Service routing for Kubernetes nodes, in the kernel.
 ///
-/// Exit codes: 0 done, 1 failed or not in order, 2 wrong usage.
+/// Exit codes: 0 done, 1 failed or a check failed, 2 wrong usage.
 #[derive(Debug, Parser)]
 #[command(name = "shunt", version, max_term_width = 100)]
 pub struct Cli {
@@ -30,13 +30,13 @@ pub struct Cli {
 enum Command {
     /// Keep this node's kernel in step with Services and EndpointSlices
     Agent(Box<agent::Args>),
-    /// Tell whether this machine can run Shunt
+    /// Check whether this machine can run Shunt
     Check(check::Args),
-    /// Show what the kernel holds and counts, and the settings in force
+    /// Show the kernel's entries and counters, and the settings in force
     Status(ShowArgs),
-    /// List the Services the kernel knows, with their backends
+    /// List the Services in the kernel, with their backends
     Services(ShowArgs),
-    /// Detach the programs and remove every trace of Shunt from this node
+    /// Detach the programs and remove all traces of Shunt from this node
     Cleanup(cleanup::Args),
 }
 

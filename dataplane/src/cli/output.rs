@@ -14,7 +14,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// Writes a line. That nobody reads it (a closed pipe) is no failure.
+/// Writes a line. A closed pipe is not an error.
 pub(super) fn line(mut to: impl Write, text: &str) {
     let _ = writeln!(to, "{text}");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt services`: the Services as the kernel knows them.
+//! `shunt services`: the Services in the kernel.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ struct ServiceView {
     name: String,
     protocol: String,
     frontends: Vec<FrontendView>,
-    /// Who may be a client of the restricted frontends.
+    /// The clients of the restricted frontends.
     source_ranges: Vec<String>,
     backends: Vec<BackendView>,
     traffic: Traffic,
@@ -32,7 +32,7 @@ struct FrontendView {
     policy: &'static str,
     /// For this node's pods and processes.
     internal: ScopeView,
-    /// For everybody else.
+    /// For all other clients.
     external: ScopeView,
     /// ClientIP session affinity; 0 is none.
     affinity_seconds: u32,
@@ -42,7 +42,7 @@ struct FrontendView {
 #[derive(Debug, Serialize)]
 struct ScopeView {
     backends: u32,
-    /// What becomes of flows if there are none.
+    /// The verdict for new flows if there are none.
     otherwise: &'static str,
 }
 
@@ -180,7 +180,7 @@ fn frontend_text(view: &FrontendView) -> String {
     }
 }
 
-/// What is not as it is by default.
+/// The settings that differ from the default.
 fn notes(view: &ServiceView) -> String {
     let mut notes = Vec::new();
     for (policy, is_internal) in [("internal", true), ("external", false)] {

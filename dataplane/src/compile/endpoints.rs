@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which endpoints a ServicePort's clients may be sent to, in one family.
+//! The endpoints for a Service port's clients, in one family.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +63,7 @@ pub(super) struct Categorized {
     /// For clients that must stay on this node: its ready endpoints; if there are none, those terminating and
     /// still serving. Hints have no say.
     pub(super) local: BTreeSet<Target>,
-    /// For clients that find their choice empty: rejected if nobody serves anywhere.
+    /// For clients whose choice is empty: rejected if no endpoint serves anywhere.
     pub(super) empty: EmptyVerdict,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn categorize(endpoints: &Endpoints<'_>, node: &Node) -> Categorized 
 }
 
 /// How close an endpoint must be. Hints count only if every ready endpoint has them and one of them means this
-/// node: else some clients would find nobody.
+/// node: otherwise some clients would find no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Nearness {
     SameNode,

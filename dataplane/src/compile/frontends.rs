@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a ServicePort can be reached at, and which endpoints its clients may be sent to there.
+//! The frontends of a Service port, and the endpoints for the clients of each.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -59,7 +59,7 @@ pub(super) fn frontend(kind: FrontendKind, service: &Service, endpoints: &Catego
     }
 }
 
-/// Who may be a client at the load balancer's addresses of a family; `None` is everybody.
+/// The clients that may use the load balancer's addresses of a family; `None` is every client.
 ///
 /// Where the node itself may, so may its load balancer addresses: a node that has such an address bound takes it as
 /// the source of what it sends there.

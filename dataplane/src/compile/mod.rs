@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One Service and its endpoints, compiled to what the kernel should hold. Pure.
+//! Compiles one Service and its endpoints to the desired frontends and backend sets. Pure.
 
 mod endpoints;
 mod frontends;

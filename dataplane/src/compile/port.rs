@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What one Service should have in the kernel, before anything has an id.
+//! A compiled Service: its desired entries, before anything has an id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct Compiled {
     pub reasons: Vec<Reason>,
 }
 
-/// What a load balancer may ask this node about the Service (`healthCheckNodePort`).
+/// The answer to a load balancer's health check of the Service (`healthCheckNodePort`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     pub port: u16,
@@ -28,9 +28,9 @@ pub struct HealthCheck {
 pub struct Port {
     /// Every endpoint that may have flows, in both families.
     pub backends: BTreeMap<Target, Member>,
-    /// All of them owned: no other Service has the same key.
+    /// All owned: no other Service has the same key.
     pub frontends: BTreeMap<FrontendKey, Frontend>,
-    /// Who may be a client of the frontends that are restricted.
+    /// The clients of the restricted frontends.
     pub ranges: BTreeSet<IpNet>,
     /// Without endpoints, the last ones stay in force (`default/kubernetes`: the agent's own way to learn of new
     /// ones may lead through it).
@@ -51,29 +51,29 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend {
     pub kind: FrontendKind,
-    /// What rules it: clients it does not concern may go anywhere.
+    /// The traffic policy that applies. Clients it does not concern may go anywhere.
     pub policy: TrafficPolicy,
     /// For this node's own pods and processes.
     pub internal: Scope,
-    /// For everybody else.
+    /// For all other clients.
     pub external: Scope,
     pub affinity_seconds: u32,
     /// Only for clients in the port's ranges.
     pub is_restricted: bool,
 }
 
-/// Where flows from one side go. Members are of the frontend's family and among the port's backends.
+/// The endpoints for one source scope. Members are of the frontend's family and among the port's backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub members: BTreeSet<Target>,
     pub empty: EmptyVerdict,
 }
 
-/// What becomes of a new flow when there is nobody to send it to.
+/// The verdict for a new flow if no backend is left for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EmptyVerdict {
-    /// Nobody serves: the client learns at once.
+    /// No endpoint serves: the client gets an error at once.
     Reject,
-    /// Somebody serves, but not these clients: silence, as kube-proxy.
+    /// Endpoints serve, but not these clients: dropped in silence, as kube-proxy does.
     Drop,
 }

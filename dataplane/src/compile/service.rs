@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The compiler itself.
+//! The compiler.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::model::{
     ServicePortName, Slice, Target,
 };
 
-/// Everything that has a say in one Service.
+/// Everything that a compiled Service depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a, S> {
     pub name: &'a ServiceName,
@@ -35,7 +35,7 @@ impl Default for Limits {
     }
 }
 
-/// `holder` tells who gets a frontend, if anybody asks for it.
+/// `holder` returns the Service that gets a frontend, if any asks for it.
 pub fn compile<'a, S>(
     input: Input<'a, S>,
     holder: impl Fn(&FrontendKey) -> Option<&'a ServicePortName>,

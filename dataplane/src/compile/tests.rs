@@ -442,7 +442,7 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     )
 }
 
-/// The contract of `CategorizeEndpoints`, as kube-proxy's comments tell it, step by step.
+/// The contract of `CategorizeEndpoints`, as kube-proxy's comments state it, step by step.
 fn naive(endpoints: &[(Target, Endpoint)], node: &Node) -> (BTreeSet<Target>, BTreeSet<Target>, bool) {
     let leaving = |it: &Endpoint| it.conditions.serving && !it.conditions.staying;
     let mut ready = Vec::new();

@@ -29,7 +29,7 @@ const RESYNC: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevicesError {
-    #[error("cannot listen to netlink: {0}: is this a Linux with NET_ADMIN?")]
+    #[error("cannot listen to netlink: {0}: run on Linux with NET_ADMIN")]
     Connect(#[from] io::Error),
     #[error("cannot read the node's devices: {0}")]
     Read(#[from] rtnetlink::Error),
@@ -102,7 +102,7 @@ impl Attacher {
             match tokio::time::timeout(pause, self.messages.next()).await {
                 Ok(Some((message, _))) => self.take_in(message),
                 Ok(None) => {
-                    warn!("netlink has gone silent: new pods get no programs until the agent is restarted");
+                    warn!("netlink socket closed: new pods get no programs: restart the agent");
                     return;
                 }
                 Err(_) => self.resync().await,
@@ -124,7 +124,7 @@ impl Attacher {
     async fn resync(&mut self) {
         match self.read_all().await {
             Ok(()) => self.reconcile(Instant::now()),
-            Err(error) => warn!(%error, "devices not read again"),
+            Err(error) => warn!(%error, "cannot read the devices: trying again"),
         }
     }
 
@@ -148,7 +148,7 @@ impl Attacher {
             if !self.inventory.links.contains_key(&index)
                 && let Err(error) = detach(&self.pins, "(gone)", index)
             {
-                warn!(%error, index, "old link not removed");
+                warn!(%error, index, "cannot remove an old link");
             }
         }
     }
@@ -218,15 +218,15 @@ impl Attacher {
     fn fail(&mut self, device: &str, error: &dyn std::error::Error) {
         self.failed = true;
         self.metrics.failures.inc();
-        warn!(device, %error, "device not taken: trying again");
+        warn!(device, %error, "cannot attach to the device: trying again");
     }
 
     fn detach(&mut self, index: u32) {
         let Some(classified) = self.current.remove(&index) else {
             return;
         };
-        debug!(device = classified.name, "leaving device");
-        // What is still there was excluded, or moved: it gets its settings back.
+        debug!(device = classified.name, "detaching from device");
+        // A device that still exists was excluded, or moved: its settings are restored.
         if self.inventory.links.contains_key(&index) {
             let was = self
                 .maps
@@ -236,7 +236,7 @@ impl Attacher {
             SendRedirects::restore(&classified.name, was);
         }
         if let Err(error) = detach(&self.pins, &classified.name, index) {
-            warn!(device = classified.name, %error, "not detached");
+            warn!(device = classified.name, %error, "cannot detach");
         }
         // It may never have been there.
         let _ = self.maps.devices.remove(&index);

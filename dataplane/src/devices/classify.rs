@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a device is: a pod's, an uplink, or none of ours. Pure.
+//! Classifies a device: a pod's, an uplink, or not used. Pure.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -17,26 +17,26 @@ pub struct Classified {
     pub name: String,
     pub kind: DeviceKind,
     pub ethernet: bool,
-    /// Packets can be put into the pod at once.
+    /// Packets can be redirected straight into the pod.
     pub peer: bool,
-    /// What flows masqueraded out of it take as their source; unspecified if the node has none.
+    /// The source address of flows masqueraded on this device; unspecified if the node has none.
     pub v4: Ipv4Addr,
     pub v6: Ipv6Addr,
     /// The bridge it is a port of, which routes for it.
     pub bridge: Option<u32>,
-    /// Who sends by it counts as one of this node's pods.
+    /// Its senders count as this node's pods.
     pub local: bool,
 }
 
 /// Which devices' senders count as this node's pods, as far as traffic policies care.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PodDevices {
-    /// Those that pods hang on.
+    /// Pods' devices.
     #[default]
     ByKind,
     /// A bridge and its ports.
     Bridge(String),
-    /// Those whose name, or whose bridge's name, begins so.
+    /// Devices whose name, or whose bridge's name, has this prefix.
     Prefix(String),
 }
 
@@ -52,7 +52,7 @@ pub struct Rule {
 pub struct Rules(pub Vec<Rule>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no device rule: write NAME=pod, NAME=uplink or NAME=none, where NAME may end in `*`")]
+#[error("{0:?} is not a device rule: write NAME=pod, NAME=uplink or NAME=none, where NAME may end in `*`")]
 pub struct RuleError(String);
 
 impl FromStr for Rule {
@@ -200,7 +200,7 @@ impl Inventory {
         (v4, v6)
     }
 
-    /// What a device without an address of its own takes: the first uplink's.
+    /// The address of devices without one of their own: the first uplink's.
     fn primary(&self, kinds: &BTreeMap<u32, DeviceKind>) -> (Ipv4Addr, Ipv6Addr) {
         let uplinks = kinds.iter().filter(|(_, kind)| **kind == DeviceKind::Uplink);
         let addresses: Vec<_> = uplinks.map(|(index, _)| self.addresses_of(*index)).collect();

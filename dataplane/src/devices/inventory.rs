@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Links and addresses as netlink tells them.
+//! Links and addresses as netlink reports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-/// What a device is, as far as it matters here.
+/// The kind of a device, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
     Loopback,
@@ -35,7 +35,7 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Its packets begin with an Ethernet header.
     pub ethernet: bool,
-    /// It has an other end, in another network namespace.
+    /// It has a peer in another network namespace.
     pub peer: bool,
 }
 
@@ -75,7 +75,7 @@ impl Inventory {
             return false;
         };
         match message {
-            // A bridge tells of its ports in messages of its own family: they do not say what kind of device the
+            // A bridge reports its ports in messages of its own family: they do not say what kind of device the
             // port is, and a DelLink among them means that it left the bridge, not that it is gone.
             RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)
                 if link.header.interface_family == AddressFamily::Bridge =>
@@ -206,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bridge_tells_of_its_port_changes_nothing() {
+    fn a_bridges_report_of_its_port_changes_nothing() {
         let mut inventory = Inventory::default();
-        let mut tell = |message: RouteNetlinkMessage| inventory.apply(NetlinkMessage::from(message));
-        assert!(tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Unspec))));
-        assert!(!tell(RouteNetlinkMessage::NewLink(veth(AddressFamily::Bridge))));
-        assert!(!tell(RouteNetlinkMessage::DelLink(veth(AddressFamily::Bridge))));
+        let mut apply = |message: RouteNetlinkMessage| inventory.apply(NetlinkMessage::from(message));
+        assert!(apply(RouteNetlinkMessage::NewLink(veth(AddressFamily::Unspec))));
+        assert!(!apply(RouteNetlinkMessage::NewLink(veth(AddressFamily::Bridge))));
+        assert!(!apply(RouteNetlinkMessage::DelLink(veth(AddressFamily::Bridge))));
         assert_eq!(
             inventory.links.get(&7).map(|link| link.kind),
             Some(LinkKind::Veth)

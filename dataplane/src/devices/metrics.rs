@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the following of devices tells of itself.
+//! Metrics of attaching to devices.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -9,7 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug)]
 pub struct DeviceMetrics {
-    /// From the news that a device is there until both programs are on it.
+    /// From netlink's report of a device until both programs are attached.
     pub attach_duration: Histogram,
     pub attached: Gauge,
     pub failures: Counter,
@@ -25,18 +25,18 @@ impl DeviceMetrics {
         let registry = registry.sub_registry_with_prefix("shunt_device");
         registry.register_with_unit(
             "attach_duration",
-            "From a device's appearance until both programs are on it",
+            "Time from a device's appearance until both programs are attached",
             Unit::Seconds,
             metrics.attach_duration.clone(),
         );
         registry.register(
             "attached",
-            "Devices with programs on them",
+            "Devices with programs attached",
             metrics.attached.clone(),
         );
         registry.register(
             "attach_failures",
-            "Devices that could not be attached to",
+            "Failed attempts to attach to a device",
             metrics.failures.clone(),
         );
         metrics

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ICMP redirects off on devices with our programs.
+//! Turns ICMP redirects off on devices with Shunt's programs.
 //!
 //! A packet that a pod sends to a VIP may leave by the device it came in by (hairpin, a bridge, a
-//! NodePort whose backend is elsewhere). The kernel would then tell the sender of a better way to
-//! the backend, an address that the sender has never heard of. IPv4 only: IPv6 has no such setting,
+//! NodePort whose backend is elsewhere). The kernel would then send the sender a redirect for
+//! the backend's address, which the sender does not know. IPv4 only: IPv6 has no such setting,
 //! and sends redirects only for a next hop in the sender's own subnet.
 
 use std::fs;
@@ -17,10 +17,10 @@ pub struct SendRedirects;
 impl SendRedirects {
     pub const ALL: &str = "all";
 
-    /// Turns redirects off; what the setting was. A failure is told and leaves it as it is.
+    /// Turns redirects off; returns the previous setting. A failure is logged and leaves the setting unchanged.
     pub fn turn_off(device: &str) -> bool {
         Self::write_off(device).unwrap_or_else(|error| {
-            warn!(device, %error, "ICMP redirects stay as they are");
+            warn!(device, %error, "cannot turn off ICMP redirects: they stay on");
             false
         })
     }
@@ -33,7 +33,7 @@ impl SendRedirects {
     /// Puts back what was found. A device that is gone has no settings.
     pub fn restore(device: &str, was: bool) {
         if was && let Err(error) = fs::write(path(device), "1") {
-            warn!(device, %error, "send_redirects not put back");
+            warn!(device, %error, "cannot restore send_redirects");
         }
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What load balancers ask a node, answered as kube-proxy answers it.
+//! Health checks of load balancers, answered as kube-proxy does.
 //!
-//! `proxy`: is this node to be used at all (port 10256)? `services`: has it endpoints of this Service
-//! (`healthCheckNodePort`)? Both ask [`Health`], which the agent keeps.
+//! `proxy`: may the node get traffic at all (port 10256)? `services`: does it have endpoints of a Service
+//! (`healthCheckNodePort`)? Both read [`Health`], which the agent writes.
 
 mod answer;
 mod proxy;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! kube-proxy's `/healthz` and `/livez` on port 10256. Clouds' load balancers ask the first for Services with
-//! `externalTrafficPolicy: Cluster` (KEP-3836): it fails when the node is to be drained of traffic. The second is
+//! `externalTrafficPolicy: Cluster` (KEP-3836): it fails when the node should lose its traffic. The second is
 //! for liveness probes and does not: a node that is being deleted is no reason to restart the agent.
 
 use std::future::Future;

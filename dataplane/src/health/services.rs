@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `healthCheckNodePort`: a port for each LoadBalancer Service with `externalTrafficPolicy: Local`, at which a load
-//! balancer asks whether this node has endpoints of it. Any path, kube-proxy's answers to the byte.
+//! balancer asks whether this node has endpoints of it. Every path gets kube-proxy's answer, byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,7 +20,7 @@ use crate::events::{EventSender, Warning};
 use crate::http::serve_forever;
 use crate::model::{Kind, ObjectRef, ServiceName};
 
-/// What can be asked, and where.
+/// The Services to answer for, and the addresses to listen on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checks {
     pub services: BTreeMap<ServiceName, HealthCheck>,
@@ -66,7 +66,7 @@ impl Checks {
     }
 }
 
-/// What a handler needs to answer.
+/// The state from which a handler answers.
 #[derive(Clone)]
 struct Answers {
     checks: watch::Receiver<Checks>,
@@ -89,7 +89,7 @@ fn open((service, addr): Place, answers: Answers, events: EventSender) -> onesho
         let port = format!("health check port of {service}");
         tokio::select! {
             () = serve_forever(&port, addr, router, report) => {}
-            // Either way it is over: nobody sends anything.
+            // Ends when the sender is dropped: nothing is ever sent.
             _ = closed => info!(port, %addr, "closed"),
         }
     });

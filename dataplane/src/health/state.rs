@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the agent keeps up, and whether the node is to be used.
+//! Whether the agent keeps up, and whether load balancers should use the node.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ pub struct Health(Arc<Mutex<Facts>>);
 
 #[derive(Debug)]
 struct Facts {
-    /// When the oldest change came that the kernel does not hold yet.
+    /// When the oldest change arrived that the kernel does not hold yet.
     waiting_since: Option<Instant>,
     updated: SystemTime,
     node_eligible: bool,
@@ -36,7 +36,7 @@ impl Health {
     /// Twice kube-proxy's sync period.
     pub const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A change has come that the kernel is to hold.
+    /// A change has arrived that the kernel does not hold yet.
     pub fn queued(&self) {
         self.lock().waiting_since.get_or_insert_with(Instant::now);
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn unhealthy_is_whom_the_oldest_change_outwaits() {
+    async fn unhealthy_once_the_oldest_pending_change_is_too_old() {
         let health = Health::default();
         assert!(health.is_healthy(), "while it starts");
         health.queued();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who gets an address and port that several Services ask for: the oldest, then the first by name.
+//! Which Service gets an address and port that several ask for: the oldest, then the first by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) struct Claim {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     holders: BTreeMap<FrontendKey, Claim>,
-    /// Everybody else who asks for a held key. Seldom anybody.
+    /// All other Services that ask for a held key. Usually none.
     waiting: BTreeMap<FrontendKey, BTreeSet<Claim>>,
 }
 

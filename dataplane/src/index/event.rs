@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the watches tell the index.
+//! The events that the watches send to the index.
 
 use std::collections::BTreeMap;
 
 use crate::model::{NamespacedName, Node, NodeAddresses, ObjectRef, Reason, Service, ServiceCidr, Slice};
 
-/// A parsed object. Neither model nor reasons: it is none of our business (headless, another proxy's,
+/// A parsed object. Neither model nor reasons: the object is not for this agent (headless, another proxy's,
 /// another node's).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
@@ -29,7 +29,7 @@ impl<T> Parsed<T> {
     }
 }
 
-/// What happened to the objects of one kind.
+/// A change of the objects of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<T> {
     Apply(NamespacedName, Parsed<T>),
@@ -48,6 +48,6 @@ pub enum Event {
     ServiceCidrs(Change<ServiceCidr>),
     /// All addresses of this node, as the kernel has them.
     NodeAddresses(NodeAddresses),
-    /// All that is wrong with something that never became an object.
+    /// All errors of something that never became an object.
     Refused(ObjectRef, Vec<Reason>),
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All that is known of the cluster, and which Services have to be compiled again. Pure: one task owns it and
-//! feeds it events.
+//! Everything known of the cluster, and which Services must be compiled again. Pure: one task owns the index and
+//! applies events to it.
 
 mod claims;
 mod event;
@@ -41,7 +41,7 @@ pub struct Index {
     settings: Settings,
     synced: BTreeSet<Source>,
     dirty: BTreeSet<ServiceName>,
-    /// When the changes happened that are still to be compiled, as far as their slices tell.
+    /// When the changes happened that are not compiled yet, according to their slices.
     triggers: Vec<SystemTime>,
 }
 
@@ -112,7 +112,7 @@ impl Index {
         }
     }
 
-    /// What is still to come before the index is complete.
+    /// The lists that are missing before the index is complete.
     pub fn awaited(&self) -> impl Iterator<Item = Source> {
         Source::AWAITED
             .into_iter()
@@ -151,7 +151,7 @@ impl Index {
         }
     }
 
-    /// What holds on this node for all Services.
+    /// The node's addresses and the cluster's ranges.
     pub fn node_network(&self) -> NodeNetwork {
         let nowhere = Node::default();
         let node = self.nodes.values().next().unwrap_or(&nowhere);
@@ -168,7 +168,7 @@ impl Index {
         self.refusals.take_news()
     }
 
-    /// What a Service should have in the kernel: nothing, if there is no such Service.
+    /// A Service's desired entries: none, if there is no such Service.
     pub fn compile(&mut self, name: &ServiceName) -> Compiled {
         let nowhere = Node::default();
         let node = self.nodes.values().next().unwrap_or(&nowhere);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is not served and why, object by object.
+//! Refused objects, or parts of objects, with the reasons.
 
 use std::collections::BTreeMap;
 
 use crate::model::{ObjectRef, Reason, Refusal};
 
-/// Where an object was refused: each stage replaces its own reasons only.
+/// The stage that refused an object. Each stage replaces only its own reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Parse,
@@ -18,7 +18,7 @@ pub struct Refusals {
     news: Vec<News>,
 }
 
-/// For the log: each refusal is told once, when it comes and when it goes.
+/// For the log: each refusal is reported once when it appears and once when it is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     Refused(Refusal),
@@ -69,7 +69,7 @@ mod tests {
     use crate::model::{Kind, NamespacedName};
 
     #[test]
-    fn a_reason_is_told_once_when_it_comes_and_once_when_it_goes() {
+    fn a_reason_is_reported_once_when_it_appears_and_once_when_it_is_gone() {
         let object = ObjectRef::new(Kind::Service, &NamespacedName::new("default", "web"));
         let reason = Reason::Unreadable("odd".into());
         let refusal = Refusal {

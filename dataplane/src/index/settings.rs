@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the operator decides for this node.
+//! The operator's settings for this node.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub struct Settings {
     pub limits: Limits,
     pub node_ports: NodePortAddresses,
     pub pods: Pods,
-    /// Where ClusterIPs come from, as far as the operator says.
+    /// Ranges of ClusterIPs from the operator.
     pub service_ranges: Vec<IpNet>,
 }
 
@@ -33,7 +33,7 @@ pub enum NodePortAddress {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} tells no addresses: write `primary`, `all`, or a range such as 192.0.2.0/24")]
+#[error("{0:?} names no addresses: write `primary`, `all`, or a range such as 192.0.2.0/24")]
 pub struct NodePortAddressError(String);
 
 impl FromStr for NodePortAddress {
@@ -51,7 +51,7 @@ impl FromStr for NodePortAddress {
     }
 }
 
-/// How a client is told to be one of this node's pods.
+/// How to recognise a client as one of this node's pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Pods {
     /// By the device its packets come in by, which another part of the agent judges.
@@ -65,7 +65,7 @@ pub enum Pods {
 }
 
 impl Settings {
-    /// What holds on a node with this object and these addresses.
+    /// The node network of a node with this object and these addresses.
     pub(super) fn node_network<'a>(
         &'a self,
         node: &Node,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_told_as_the_operator_says() {
+    fn pods_are_recognised_as_the_operator_says() {
         let range = |text: &str| text.parse::<IpNet>().unwrap();
         let node = Node {
             pod_ranges: vec![range("10.244.1.0/24")],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The programs for processes' socket calls: on the node's cgroup, by pinned links.
+//! Attaches the programs for processes' socket calls to the node's cgroup, by pinned links.
 //!
-//! Links to cgroups are as old as Linux 5.7, so there is no other way to attach them here.
+//! Every supported kernel has cgroup links (Linux 5.7), so this is the only way to attach them.
 
 use std::fs::{self, File};
 use std::io;
@@ -32,13 +32,13 @@ const CALLS: [&str; 9] = [
 #[derive(Debug, thiserror::Error)]
 pub enum SocketsError {
     #[error(
-        "cannot open the cgroup {}: {source}: name the node's cgroup2 folder with --cgroup-root, or leave the \
-         node's own processes unserved with --socket-lb=off", path.display()
+        "cannot open the cgroup {}: {source}: name the node's cgroup2 folder with --cgroup-root, or start \
+         with --socket-lb=off, without Services for the node's own processes", path.display()
     )]
     Cgroup { path: PathBuf, source: io::Error },
     #[error(
         "cannot attach {call} to the cgroup {}: {reason}: another program there may forbid more than one \
-         (`bpftool cgroup tree`); --socket-lb=off leaves the node's own processes unserved", path.display()
+         (`bpftool cgroup tree`): remove it, or start with --socket-lb=off", path.display()
     )]
     Attach {
         call: &'static str,
@@ -84,7 +84,7 @@ impl Programs {
             reason: format!("{reason:#}"),
         };
         let fd = program.fd().map_err(|error| failed(error.into()))?;
-        // A link whose cgroup was removed names none and can be updated no more.
+        // A link whose cgroup was removed names none and cannot be updated.
         if link_cgroup(&pin).is_ok_and(|of| of == id) && update_link(&pin, fd.as_fd()).is_ok() {
             return Ok(());
         }
@@ -137,8 +137,8 @@ impl OnCgroup<'_> {
         }
     }
 
-    /// `Single` is what links are given: the kernel then allows several programs by itself, and refuses to
-    /// be told so.
+    /// `Single` is what links are given: the kernel then allows several programs anyway, and refuses a flag
+    /// that says so.
     fn attach(&mut self, cgroup: &File) -> anyhow::Result<FdLink> {
         let mode = CgroupAttachMode::Single;
         let link = match self {

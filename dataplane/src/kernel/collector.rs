@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's counters as metrics, read when they are asked for.
+//! The kernel's counters as metrics, read at each scrape.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl fmt::Debug for KernelCollector {
 type Reading = (&'static str, &'static str, fn(&Traffic) -> u64);
 
 const READINGS: [Reading; 5] = [
-    ("shunt_service_flows", "Flows begun, by Service port", |traffic| {
+    ("shunt_service_flows", "New flows, by Service port", |traffic| {
         traffic.new_flows
     }),
     (
@@ -63,13 +63,13 @@ const READINGS: [Reading; 5] = [
 
 impl Collector for KernelCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "How packets' ways through the hooks ended";
+        let help = "Packets at the hooks, and socket calls, by outcome";
         let mut packets = encoder.encode_descriptor("shunt_packets", help, None, MetricType::Counter)?;
         for count in Counters(&self.maps).outcomes() {
             let labels = [("hook", count.hook), ("outcome", count.outcome)];
             ConstCounter::new(count.packets).encode(packets.encode_family(&labels)?)?;
         }
-        let help = "Flow entries that the last sweep left";
+        let help = "Flow entries after the last sweep";
         let flows = encoder.encode_descriptor("shunt_flow_entries", help, None, MetricType::Gauge)?;
         ConstGauge::new(self.sweeper.live()).encode(flows)?;
         self.encode_services(&mut encoder)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The planner's types and the kernel's.
+//! Converts between the planner's types and the kernel's.
 
 use aya::maps::lpm_trie::Key;
 use dataplane_common as common;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel programs count.
+//! The counters of the kernel programs.
 
 use dataplane_common::{Call, Hook, Outcome, ServiceTraffic};
 use serde::Serialize;
 
 use super::maps::PinnedMaps;
 
-/// How often a packet's way through a hook, or a socket call, ended so.
+/// How often a packet at a hook, or a socket call, had an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutcomeCount {
     /// A hook, or the name of a call.
@@ -15,7 +15,7 @@ pub struct OutcomeCount {
     pub packets: u64,
 }
 
-/// What a Service port has carried, all CPUs together.
+/// The traffic of a Service port, all CPUs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     pub new_flows: u64,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's address types and the standard library's.
+//! Converts between the kernel's address types and the standard library's.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::model;
 
 /// A family as the agent needs it beside what the kernel does.
 pub trait HostFamily: Family {
-    /// How the names of its maps end.
+    /// The suffix of its maps' names.
     const SUFFIX: &'static str;
     /// The same in the model's terms.
     const MODEL: model::Family;

@@ -50,7 +50,7 @@ pub struct PinnedMaps {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the map at {}: {}: is an agent of this version installed?", path.display(), Causes(source))]
+#[error("cannot open the map at {}: {}: run an agent of this version first", path.display(), Causes(source))]
 pub struct OpenError {
     path: PathBuf,
     source: MapError,

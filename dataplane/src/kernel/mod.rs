@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's side of the agent: the only code that talks to BPF.
+//! The agent's side of the kernel: the only code that uses BPF.
 //!
 //! Everything is pinned (`pins`), so the kernel's state outlives the agent, and the agent and the
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `maps`

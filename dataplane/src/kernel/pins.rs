@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where everything is pinned: `ROOT/v{MAP_ABI}/maps/` and `ROOT/v{MAP_ABI}/links/`.
+//! The pins: `ROOT/v{MAP_ABI}/maps/` and `ROOT/v{MAP_ABI}/links/`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,7 +19,7 @@ pub struct Pins {
 #[derive(Debug, thiserror::Error)]
 pub enum PinsError {
     #[error(
-        "{} is on no BPF file system, and mounting one there failed: {source}: mount it (`mount -t bpf bpf /sys/fs/bpf`) \
+        "{} is not on a BPF file system, and mounting one failed: {source}: mount it (`mount -t bpf bpf /sys/fs/bpf`) \
          or name another folder with --bpf-root", path.display()
     )]
     NotBpf { path: PathBuf, source: nix::Error },
@@ -93,13 +93,13 @@ impl Pins {
         create(&self.links())
     }
 
-    /// Whether an agent of this version has been here.
+    /// Whether an agent of this version has run here.
     pub fn exist(&self) -> bool {
         self.map("config").exists()
     }
 
     /// Removes what agents of other versions have pinned, and with it their programs where links attach them (filters
-    /// are replaced by ours). The names of the folders that went.
+    /// are replaced). Returns the names of the removed folders.
     pub fn remove_others(&self) -> Result<Vec<String>, PinsError> {
         let own = self.version();
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();

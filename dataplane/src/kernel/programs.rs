@@ -2,7 +2,7 @@
 //! The programs: loaded once per agent start, attached to devices, replaced without a gap.
 //!
 //! Kernels from 6.6 on have TCX links, which are pinned and updated atomically. Before, the programs
-//! are clsact filters with a priority and handle of their own, which the kernel keeps by itself.
+//! are clsact filters with a priority and handle of their own, which the kernel keeps without a pin.
 
 use std::fs;
 use std::io;
@@ -24,8 +24,8 @@ use crate::causes::Causes;
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shunt.bpf.o"));
 
-/// Where our clsact filter stands among others, and which of that priority it is. A CNI's own
-/// filters usually have priority 1; ours must see a packet first.
+/// Priority and handle of Shunt's clsact filter. A CNI's own
+/// filters usually have priority 1; Shunt's must see a packet first.
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x5348);
 
@@ -35,7 +35,7 @@ pub struct Sizes {
     /// Entries for flows over IPv4, of 112 bytes each; a flow takes two, a masqueraded one four
     #[arg(long, default_value_t = Self::default().max_flows4)]
     pub max_flows4: u32,
-    /// The same over IPv6, of 144 bytes each
+    /// Entries for flows over IPv6, of 144 bytes each
     #[arg(long, default_value_t = Self::default().max_flows6)]
     pub max_flows6: u32,
     /// Backends per address family, counted per Service port
@@ -47,7 +47,7 @@ pub struct Sizes {
     /// Service ports
     #[arg(long, default_value_t = Self::default().max_services)]
     pub max_services: u32,
-    /// Clients with session affinity, per address family and Service port; with more, the longest idle are forgotten
+    /// Clients with session affinity, per address family and Service port; when full, the longest idle are evicted
     #[arg(long, default_value_t = Self::default().max_affinity)]
     pub max_affinity: u32,
     /// Source ranges of load balancers per address family, counted per Service port
@@ -85,18 +85,23 @@ pub struct Programs {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("this shunt was built without its kernel programs: build it with `cargo xtask build`")]
+    #[error(
+        "this shunt has no kernel programs: it was built without them: build it with `cargo xtask build`"
+    )]
     NoObject,
     #[error(transparent)]
     Pins(#[from] PinsError),
-    #[error("cannot load the maps and programs: {}: `shunt check` tells what this machine lacks", Causes(.0))]
+    #[error("cannot load the maps and programs: {}: run `shunt check` to see what this machine lacks", Causes(.0))]
     Object(#[from] EbpfError),
-    #[error("the kernel refused program {name}: {}", Causes(source))]
+    #[error(
+        "cannot load program {name}: {}: run `shunt check` to see what this kernel lacks",
+        Causes(source)
+    )]
     Program {
         name: &'static str,
         source: ProgramError,
     },
-    #[error("the object has no program {name}")]
+    #[error("cannot find program {name}: the kernel object lacks it: build shunt again")]
     Missing { name: &'static str },
 }
 
@@ -176,7 +181,7 @@ impl Programs {
             pins: pins.clone(),
             tcx: has_tcx(),
         };
-        // Those for devices without Ethernet headers wait for one: the verifier takes its time.
+        // Programs for devices without Ethernet headers are loaded on first use: the verifier takes long.
         for hook in Hook::ALL {
             programs.loaded(hook, true)?;
         }
@@ -243,12 +248,12 @@ impl Programs {
         let path = self.pins.link(to.ifindex, hook);
         let pinned = PinnedLink::from_pin(&path).ok();
         let program = self.loaded(hook, to.ethernet)?;
-        // A link whose device is gone can be updated no more: another device has that number now.
+        // A link whose device is gone cannot be updated: another device has that number now.
         if let Some(link) = pinned
             && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
             && let Ok(id) = program.attach_to_link(link)
         {
-            // The pin keeps the link; ours would keep it alive past the pin's removal.
+            // The pin keeps the link; this handle would keep it alive after the pin is removed.
             drop(program.take_link(id));
             return Ok(());
         }
@@ -269,7 +274,7 @@ impl Programs {
     }
 
     fn attach_filter(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
-        // Netlink's refusal mostly says that there is one already; if not, attaching tells.
+        // Netlink mostly refuses because there is one already; otherwise attaching fails below.
         if let Err(error) = qdisc_add_clsact(to.device)
             && !matches!(error, TcError::NetlinkError(_))
         {
@@ -366,7 +371,7 @@ fn filter(device: &str, hook: Hook) -> io::Result<SchedClassifierLink> {
 }
 
 fn remove_filter(device: &str, hook: Hook) {
-    // Dropping the link detaches the filter, if there is one of ours.
+    // Dropping the link detaches the filter, if there is one of Shunt's.
     if let Ok(link) = filter(device, hook) {
         drop(link);
     }

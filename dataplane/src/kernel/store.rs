@@ -41,7 +41,7 @@ impl KernelMaps {
         }
     }
 
-    /// Has somebody told when a backend was removed; not for each one, while the last news waits.
+    /// Reports removed backends to `sender`; one message stands for all removals until it is received.
     #[must_use]
     pub fn reporting(self, backend_gone: SyncSender<()>) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Maps for KernelMaps {
     /// Backends, most of what there is at a start, go by one system call; others by one each.
     fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
         match ops {
-            // One whose address is of another family than its id is refused, by itself.
+            // A backend whose address and id differ in family is refused on its own.
             [Op::PutBackend { id, backend }, _, ..] if Family::of(backend.addr) == id.family => {
                 match id.family {
                     Family::V4 => self.maps.v4.put_backends(ops),
@@ -429,7 +429,7 @@ fn remove<K: Pod, V: Pod>(
     accept_absence(name, map.remove(key))
 }
 
-/// That there was nothing to remove is as good.
+/// A missing entry counts as removed.
 fn accept_absence(name: &'static str, removed: Result<(), MapError>) -> Result<(), MapsError> {
     match removed {
         Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Taking expired flows out of the table, in slices, on a thread of its own.
+//! Removes expired flows from the flow table, in slices, on a thread of its own.
 //!
-//! Nothing depends on it: an expired entry is seen to be so by the packet that meets it. It keeps
-//! the table from filling with flows that no packet will ever meet again, and knows how full it is.
+//! Correctness does not depend on it: a packet that finds an expired entry sees that it is expired. The sweep keeps
+//! the table from filling with flows that are over, and counts the entries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,7 +87,7 @@ where
     live
 }
 
-/// Removes an entry unless a packet has used it meanwhile. Its partner is as old, and will be met.
+/// Removes an entry unless a packet has used it meanwhile. Its partner is as old, and is removed in its turn.
 fn remove_expired<F: HostFamily>(write: &mut FamilyMaps<F>, key: &FlowKey<F>)
 where
     F::Addr: Pod,

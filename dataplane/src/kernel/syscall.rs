@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bpf() commands that aya 0.14 does not have: reading and writing many slots at once, detaching a link now, and
-//! asking a link of a cgroup for it and giving it another program.
+//! The bpf() commands that aya 0.14 does not have: reading and writing many slots at once, detaching a link, reading
+//! the cgroup of a link, and replacing the program of a link.
 
 use std::ffi::CString;
 use std::io;

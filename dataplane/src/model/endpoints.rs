@@ -45,7 +45,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Leaving, but still answering: takes flows only where nobody ready is left (KEP-1669).
+    /// Leaving, but still answering: takes flows only if no ready endpoint is left (KEP-1669).
     pub fn is_serving_terminating(self) -> bool {
         self.serving && !self.staying
     }
@@ -56,7 +56,7 @@ impl Conditions {
     }
 }
 
-/// Whom the control plane wants this endpoint to serve.
+/// The clients that the control plane wants this endpoint to serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hints {
     pub node: NodeHint,

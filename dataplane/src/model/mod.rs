@@ -2,7 +2,7 @@
 //! Services and their endpoints as this node needs them: small, parsed, checked.
 //!
 //! Everything in here was parsed and checked by `index::parse`: an address is an address, a port is not zero, a name
-//! fits the kernel's tables. The rest of the agent works on these types only and never sees an API object.
+//! fits the kernel's maps. The rest of the agent works on these types only and never sees an API object.
 
 mod endpoints;
 mod name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names of objects, and of the thing the kernel tables are filed by: one port of one Service.
+//! Names of objects, and of Service ports, by which the kernel's maps are organised.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Address families, protocols, and the two kinds of address-and-port: what clients dial, and who answers.
+//! Address families, protocols, and the two kinds of address-and-port: what clients dial, and what answers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -75,8 +75,9 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What a client dials. Ordered by address first, so that all ports of one address stand together. A NodePort has
-/// the unspecified address: it is served at each of the node's addresses that serve NodePorts.
+/// The address, port and protocol that a client dials. Ordered by address first, so that all ports of one address are
+/// neighbours. A NodePort has the unspecified address: it is served at each of the node's addresses
+/// that serve NodePorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrontendKey {
     pub addr: IpAddr,
@@ -90,7 +91,7 @@ impl fmt::Display for FrontendKey {
     }
 }
 
-/// Kinds of frontends differ in which policy rules them.
+/// The kind decides which traffic policy applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendKind {
     ClusterIp,

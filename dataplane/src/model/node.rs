@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the agent needs to know of its own Node.
+//! The agent's own Node, as far as the agent needs it.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What holds on this node for all Services.
+//! The node's own addresses, and the cluster's ranges as this node uses them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,7 +36,7 @@ pub struct Networks {
     pub node: Option<IpAddr>,
 }
 
-/// How a client is told to be one of this node's pods.
+/// How to recognise a client as one of this node's pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detect {
     /// By the device that its packets come in by.
@@ -44,7 +44,7 @@ pub enum Detect {
     Device,
     /// By its address.
     Range(IpNet),
-    /// Nobody is.
+    /// No client counts as a local pod.
     Nobody,
 }
 

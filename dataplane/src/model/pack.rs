@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// Makes a tree anew: one that grew in order is half empty (a full node is split behind its middle, and nothing comes
+/// Rebuilds a tree: one that grew in order is half empty (a full node is split behind its middle, and nothing comes
 /// to the half before), and one made in one go is full.
 pub(crate) fn pack<K: Ord, V>(tree: &mut BTreeMap<K, V>) {
     *tree = std::mem::take(tree).into_iter().collect();

@@ -22,13 +22,13 @@ impl fmt::Display for Refusal {
 /// The values are part of the reason: the operator reads them in the log and in `shunt status`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Reason {
-    #[error("cannot be read: {0}")]
+    #[error("cannot read it: {0}")]
     Unreadable(String),
     #[error("{field} {value:?} is not a DNS label")]
     Name { field: &'static str, value: String },
     #[error("{field} {value:?} is not an IP address")]
     Address { field: &'static str, value: String },
-    #[error("{field} {addr} is {what}, which no Service can be reached at")]
+    #[error("{field} {addr} is {what}: no Service can have such an address")]
     SpecialAddress {
         field: &'static str,
         addr: IpAddr,
@@ -41,10 +41,10 @@ pub enum Reason {
     #[error("{field} {value:?} is not known to this version of Shunt")]
     Unknown { field: &'static str, value: String },
     #[error(
-        "{key}: an SCTP endpoint listens on {target}: Shunt does not change SCTP's ports, give both the same one"
+        "{key}: an SCTP endpoint listens on {target}: Shunt does not rewrite SCTP ports: use the same port for both"
     )]
     SctpPorts { key: FrontendKey, target: Target },
-    #[error("{field} {value:?} is not an address range: nobody is let in by it")]
+    #[error("{field} {value:?} is not an address range: it admits no client")]
     Range { field: &'static str, value: String },
     #[error("{field}: {count} address ranges: only the first {limit} are used")]
     TooManyRanges {
@@ -54,7 +54,7 @@ pub enum Reason {
     },
     #[error("port {port:?} {protocol} appears twice: the first one is used")]
     DuplicatePort { port: String, protocol: Protocol },
-    #[error("{key} is already served by {holder}, which is older")]
+    #[error("{key} belongs to {holder}, which is older")]
     Claimed {
         key: FrontendKey,
         holder: ServicePortName,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Service that is to be served.
+//! A Service to serve.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// Of the families of the cluster IPs; those of load balancers that hand packets on as they are (mode VIP).
     pub load_balancer_ips: Vec<IpAddr>,
-    /// Who may be a client at a load balancer's address.
+    /// The clients that may use a load balancer's address.
     pub source_ranges: SourceRanges,
     pub ports: Vec<ServicePort>,
     /// Rules clients of the cluster IPs.
     pub internal_policy: TrafficPolicy,
     /// Rules clients of all other frontends.
     pub external_policy: TrafficPolicy,
-    /// Where the node tells load balancers whether it has endpoints; only where the external policy is `Local`.
+    /// The port on which load balancers ask whether the node has endpoints; only with external policy `Local`.
     pub health_check_node_port: Option<u16>,
     /// `sessionAffinity: ClientIP` with this timeout.
     pub affinity_seconds: Option<u32>,
@@ -36,7 +36,7 @@ pub struct Service {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceRanges {
     pub ranges: Vec<IpNet>,
-    /// There were ranges that could not be read. They may have been of either family, and let nobody in.
+    /// There were ranges that could not be read. They may have been of either family, and admit no client.
     pub some_unreadable: bool,
 }
 
@@ -46,7 +46,7 @@ impl SourceRanges {
         let of_family = |range: &&IpNet| Family::of(range.addr()) == family;
         let mut ranges: BTreeSet<_> = self.ranges.iter().filter(of_family).copied().collect();
         if self.some_unreadable && ranges.is_empty() {
-            // Nobody sends from there.
+            // No client sends from there.
             ranges.insert(family.unspecified().into());
         }
         (!ranges.is_empty()).then_some(ranges)

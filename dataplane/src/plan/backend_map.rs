@@ -7,12 +7,12 @@ use std::fmt;
 use super::id::BackendId;
 use crate::model::Family;
 
-/// How many ids stand together.
+/// How many ids share a page.
 const PAGE: usize = 16;
 
 type Pages<V> = BTreeMap<(Family, u32), Box<[Option<V>; PAGE]>>;
 
-/// Values by backend. Ids stand close together, and there are more of them than of anything else: in a tree, each value
+/// Values by backend. Ids are dense, and there are more of them than of anything else: in a tree, each value
 /// would have its id beside it, and one that grew in order is half empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackendMap<V> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's tables as they were left, filed by Service, and the rule that nothing may dangle.
+//! A cache of the kernel's maps by Service, and the rule that no entry may refer to a missing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::op::Op;
 use super::state::{Backend, FrontendValue, KernelState, SetRef};
 use crate::model::{FrontendKey, Protocol, ServiceName, ServicePortName, Target, pack};
 
-/// Everything the kernel holds, odd entries included.
+/// Everything in the kernel's maps, invalid entries included.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KernelCache {
     state: KernelState,
@@ -23,7 +23,7 @@ pub(super) struct KernelCache {
     backend_users: BackendMap<u32>,
 }
 
-/// What belongs to one ServicePort, in ascending order. There is one of these for each: as trees they would take twice
+/// The entries of one Service port, in ascending order. There is one of these for each: as trees they would take twice
 /// the memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holding {
@@ -139,7 +139,7 @@ impl KernelCache {
         );
     }
 
-    /// Whether the tables still hold together after `op`. A batch in order always passes; after a failure in
+    /// Whether every reference in the maps still holds after `op`. A batch in order always passes; after a failure in
     /// its middle, what depends on the failed op does not.
     pub(super) fn admits(&self, op: &Op) -> bool {
         match op {
@@ -227,7 +227,7 @@ impl KernelCache {
         values.any(|value| value.is_restricted)
     }
 
-    /// Of two ids with one name the lower one counts; the other is an entry that nobody wants.
+    /// Of two ids with one name the lower one counts; the other is an entry that is not desired.
     fn file_service(&mut self, id: ServiceId, name: &ServicePortName) {
         self.ids.entry(name.clone()).or_insert(id);
         self.holdings.entry(id).or_default();
@@ -240,7 +240,7 @@ impl KernelCache {
         );
     }
 
-    /// A set belongs to whom its backends belong to.
+    /// A set belongs to the Service of its backends.
     fn file_set(&mut self, id: SetId, members: &[BackendId], backends: &BackendMap<Backend>) {
         for member in members {
             *self.backend_users.or_default(member) += 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The wanted Services as kernel tables: with the ids that they have there, else with new ones.
+//! The desired contents of the kernel's maps: with the ids that Services have there, otherwise with new ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::state::{Backend, BackendState, FrontendValue, KernelState, ScopeValue
 use crate::compile::{Compiled, EmptyVerdict, Frontend, Member, Port, Scope};
 use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
 
-/// What is to be in the kernel, and who did not get all the ids he needs.
+/// The desired kernel state, and the Service ports for which ids ran out.
 #[derive(Debug, Default)]
 pub(super) struct Desired {
     pub(super) state: KernelState,

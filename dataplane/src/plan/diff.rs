@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From what is to what should be, in an order that no packet can see the middle of.
+//! The ops from the actual to the desired state, in an order in which no packet sees half of a change.
 //!
 //! The order is a contract: networks, services, backends, then sets and ranges, then frontends, then addresses; then
 //! removal of frontends, addresses, sets, backends, ranges, services. So at every prefix no frontend names a set that

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ids that rest as long as possible between two owners.
+//! Assigns ids, and reuses each as late as possible.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -45,7 +45,7 @@ impl Ids {
         self.next_set = self.next_set.max(last_set.saturating_add(1));
     }
 
-    /// What `op` took out of the kernel can be given out again, when its turn comes.
+    /// An id that `op` removed from the kernel can be assigned again, when its turn comes.
     pub(super) fn applied(&mut self, op: &Op) {
         match op {
             Op::DeleteBackend { id } => self.pool(id.family).free(id.index),

@@ -7,18 +7,18 @@ use super::op::Op;
 use super::state::KernelState;
 use crate::model::{Family, ServicePortName};
 
-/// Tables that ops are applied to.
+/// The maps to which ops are applied.
 pub trait Maps {
-    /// How much fits: ids are given out accordingly.
+    /// The sizes that limit ids.
     fn capacity(&self) -> Capacity;
 
-    /// Everything that is in the tables, however odd: what nothing refers to must be seen to be removed.
+    /// Everything in the maps, invalid entries included: an entry that nothing refers to must be seen to be removed.
     fn load(&self) -> Result<KernelState, MapsError>;
 
     /// One change. After an error the entry is as before, except that a set may be half there.
     fn apply(&mut self, op: &Op) -> Result<(), MapsError>;
 
-    /// Changes in order, as many at once as the tables take. How many were made, from the first on; after an error
+    /// Changes in order, as many at once as the maps accept. How many were made, from the first on; after an error
     /// the next of them was not.
     fn apply_all(&mut self, ops: &[&Op]) -> (usize, Result<(), MapsError>) {
         for (count, op) in ops.iter().enumerate() {
@@ -30,7 +30,7 @@ pub trait Maps {
     }
 }
 
-/// The sizes of the tables that are indexed by ids.
+/// The sizes of the maps that are indexed by ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     pub services: Bound,
@@ -47,7 +47,7 @@ impl Capacity {
     }
 }
 
-/// A table's size and how to change it. Ids go from 1 to `highest_id`.
+/// A map's size and the flag that changes it. Ids go from 1 to `highest_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bound {
     pub map: &'static str,
@@ -64,7 +64,7 @@ pub struct Shortage {
 
 #[derive(Debug, thiserror::Error)]
 pub enum MapsError {
-    #[error("map {map} is full: it has room for {capacity} entries: start the agent with a larger {flag}")]
+    #[error("map {map} is full: it has {capacity} entries: start the agent with a larger {flag}")]
     Full {
         map: &'static str,
         capacity: u32,

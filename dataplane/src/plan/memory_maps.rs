@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables in memory: for tests, and for a run that shall touch nothing.
+//! Maps in memory: for tests, and for a run that must not touch the kernel.
 
 use std::collections::BTreeMap;
 

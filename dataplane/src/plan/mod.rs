@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From compiled Services to the ops that bring the kernel's tables in step. Pure: ids are given out here,
-//! nothing is written.
+//! From compiled Services to the ops that bring the kernel's maps in step. Pure: it assigns ids and writes nothing.
 
 mod backend_map;
 mod cache;

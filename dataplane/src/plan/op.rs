@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One change to one entry of one kernel table.
+//! One change to one entry of one kernel map.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -127,7 +127,7 @@ impl fmt::Display for Op {
 }
 
 impl KernelState {
-    /// What the tables hold after `op`.
+    /// Applies `op`, as the kernel's maps would.
     pub fn apply(&mut self, op: &Op) {
         match op {
             Op::PutService { id, name } => drop(self.services.insert(*id, name.clone())),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Gives ids to what compiled Services want and finds the ops between that and what the kernel holds.
+//! Assigns ids to compiled Services, and finds the ops between the desired and the actual state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub struct Planner {
     pub(super) stale_addresses: BTreeSet<IpAddr>,
 }
 
-/// What to do, in order, and what cannot be done.
+/// The ops in order, and the Service ports for which ids ran out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub ops: Vec<Op>,
@@ -33,7 +33,7 @@ pub struct Plan {
 
 impl Plan {
     /// The ops in order, and together those of which none rests on another: neighbouring puts of backends. Whether
-    /// one of the others is still admitted, only the one before it tells.
+    /// one of the others is still admitted depends on the one before it.
     pub fn runs(&self) -> impl Iterator<Item = &[Op]> {
         let is_backend = |op: &Op| matches!(op, Op::PutBackend { .. });
         self.ops.chunk_by(move |a, b| is_backend(a) && is_backend(b))
@@ -110,7 +110,7 @@ impl Planner {
         }
     }
 
-    /// Whether the kernel's tables hold together after `op`. Every op of a plan passes, unless one before it
+    /// Whether every reference in the kernel's maps holds after `op`. Every op of a plan passes, unless one before it
     /// failed that it depends on; then it has to wait for the next plan.
     pub fn admits(&self, op: &Op) -> bool {
         self.cache.admits(op)
@@ -127,7 +127,7 @@ impl Planner {
         self.cache.pack();
     }
 
-    /// What the kernel holds, as far as the ops reported to [`Self::applied`] tell.
+    /// The kernel's contents, according to the ops reported to [`Self::applied`].
     pub fn kernel(&self) -> &KernelState {
         self.cache.state()
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Planning everything, some Services at a time, so that what is compiled and planned of a large cluster is
-//! never there all at once.
+//! Plans everything, some Services at a time, so that the compiled form of a large cluster is never in memory at once.
 //!
-//! The parts only put. What they find to be of no use any more, and what belongs to no Service at all, goes in the end:
-//! so a frontend that changed its Service is overwritten, and never missing, whichever of the two comes first.
+//! The parts only put. Entries that are no longer used, and entries that belong to no Service, are removed at the end.
+//! So a frontend that moved to another Service is overwritten and never missing, whichever Service comes first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,12 +16,12 @@ use super::state::KernelState;
 use crate::compile::Compiled;
 use crate::model::{FrontendKind, ServiceName};
 
-/// How far it is.
+/// The progress of a resync.
 #[derive(Debug, Default)]
 pub struct Resync {
-    /// ServicePorts that somebody wants.
+    /// Service ports that are desired.
     claimed: BTreeSet<ServiceId>,
-    /// What these held and do not want any more.
+    /// Entries of these that are no longer desired.
     stale: KernelState,
 }
 
@@ -52,7 +51,7 @@ impl Resync {
         planner.stale_addresses.clear();
         self.add_unclaimed(&planner.cache);
         let state = planner.cache.state();
-        // Somebody else may want it meanwhile.
+        // Another Service may own it by now.
         self.stale
             .frontends
             .retain(|key, value| state.frontends.get(key) == Some(value));
@@ -98,7 +97,7 @@ impl Resync {
         self.stale.ranges.append(&mut before.ranges);
     }
 
-    /// Adds what belongs to no ServicePort that somebody wants.
+    /// Adds entries that belong to no desired Service port.
     fn add_unclaimed(&mut self, cache: &KernelCache) {
         let (Self { claimed, stale }, state) = (self, cache.state());
         let of_none = |service: &ServiceId| !claimed.contains(service);
@@ -108,7 +107,7 @@ impl Resync {
             .extend(services.map(|(id, name)| (*id, name.clone())));
         let backends = state.backends.iter().filter(|(_, it)| of_none(&it.service));
         stale.backends.extend(backends.map(|(id, it)| (id, *it)));
-        // Not by what its members are by now: a set that names ids nobody had is nobody's, whoever gets them.
+        // Not by its members' present owner: a set that named unused ids belongs to no Service, whoever gets those ids.
         let held: BTreeSet<&SetId> = claimed
             .iter()
             .filter_map(|service| cache.holding(*service))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's tables as plain data.
+//! The contents of the kernel's maps as plain data.
 //!
 //! ```text
 //! addresses: addr ─────────────────► VIP | CLUSTER IP | NODE | NODE PORTS
@@ -22,7 +22,7 @@ use super::id::{BackendId, ServiceId, SetId};
 use crate::compile::EmptyVerdict;
 use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName, Target, TrafficPolicy};
 
-/// What the kernel holds, or should hold.
+/// The contents of the kernel's maps, actual or desired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
     pub services: BTreeMap<ServiceId, ServicePortName>,
@@ -71,7 +71,7 @@ pub enum BackendState {
 pub struct FrontendValue {
     pub service: ServiceId,
     pub kind: FrontendKind,
-    /// What rules it: clients it does not concern may go anywhere.
+    /// The traffic policy that applies. Clients it does not concern may go anywhere.
     pub policy: TrafficPolicy,
     pub internal: ScopeValue,
     pub external: ScopeValue,
@@ -81,7 +81,7 @@ pub struct FrontendValue {
     pub is_restricted: bool,
 }
 
-/// What one source scope gets.
+/// The backends for one source scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopeValue {
     pub set: SetRef,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the tests of plan and agent share: the kernel's contents without ids, a check that nothing dangles, and
-//! a kernel that fails.
+//! Shared by the tests of plan and agent: the kernel's contents without ids, a check of all references, and maps that
+//! fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which cgroup is the node's: the one that holds all of its processes.
 //!
-//! A cgroup too far up is harmless: sockets of other network namespaces are told apart by their namespace.
+//! A cgroup too far up is harmless: sockets of other network namespaces are distinguished by their namespace.
 //! One too far down leaves processes unserved. So the highest cgroup in sight is taken:
 //!
 //! - on a machine, the root of its cgroup2 file system (`/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` beside
@@ -42,14 +42,14 @@ pub enum Reason {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
-    #[error("cannot read /proc/self/mountinfo: {0}: is /proc mounted?")]
+    #[error("cannot read /proc/self/mountinfo: {0}: mount /proc")]
     Mounts(#[source] io::Error),
     #[error(
         "no cgroup2 file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup/unified`), or the \
          node's /sys/fs/cgroup into this container, or name its folder with --cgroup-root"
     )]
     None,
-    #[error("{} is on no cgroup2 file system: name a folder that is with --cgroup-root", _0.display())]
+    #[error("{} is not on a cgroup2 file system: name such a folder with --cgroup-root", _0.display())]
     NotCgroup2(PathBuf),
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The node's own processes: at which cgroup their socket calls are met, and what becomes of sockets whose
-//! backend is gone.
+//! The node's own processes: the cgroup at which their socket calls are served, and sockets whose backend is gone.
 //!
-//! `cgroup_root` finds the cgroup, `diag` asks the kernel for sockets and ends them (NETLINK_SOCK_DIAG), `orphans`
-//! decides which.
+//! `cgroup_root` finds the cgroup, `diag` lists and destroys sockets (NETLINK_SOCK_DIAG), `orphans` decides which to
+//! destroy.
 
 mod cgroup_root;
 mod diag;
@@ -25,14 +24,14 @@ pub enum SocketLb {
     /// Those of the node's own processes: its network namespace
     #[default]
     Host,
-    /// Those of pods too, for TCP; for service meshes and sandboxes that look at VIPs, this is wrong
+    /// Also those of pods, for TCP; wrong for service meshes and sandboxes that need to see the VIP
     Pods,
-    /// None: the node's own processes reach no Service
+    /// No sockets: the node's own processes cannot reach Services
     Off,
 }
 
 /// The number of this process's network namespace, as kernel programs see it (`SO_NETNS_COOKIE`, since Linux
-/// 5.14). It is nobody else's while the machine runs.
+/// 5.14). No other namespace gets it while the machine runs.
 pub fn netns_cookie() -> io::Result<u64> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Connected UDP sockets whose backend is gone are ended, so that their owners notice and connect anew.
+//! Destroys connected UDP sockets whose backend is gone, so that their owners notice and connect again.
 //!
-//! Such a socket's datagrams go to the gone backend for as long as it lives, and no kernel program sees its
-//! owner send. TCP is left alone: a connection to a backend that left its Service may go on.
+//! Datagrams of such a socket go to the removed backend until the socket is closed, and no kernel program sees them
+//! being sent. TCP is left alone: a connection to a backend that left its Service may go on.
 //!
 //! Per removal of backends (several within [`PAUSE`] count as one): a walk over the namespace's UDP sockets.
 
@@ -19,10 +19,10 @@ use tracing::{debug, warn};
 use super::diag::{Connected, Diag, DiagError};
 use crate::kernel::{FamilyMaps, HostFamily, PinnedMaps};
 
-/// Between two looks: a rollout removes one backend after the other.
+/// Between two walks: a rollout removes one backend after the other.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of sockets without a backend. Cheap to clone: all clones count into the same numbers.
+/// Counts of sockets whose backend is gone. Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct OrphanMetrics {
     pub destroyed: Counter,
@@ -35,27 +35,27 @@ impl OrphanMetrics {
         let registry = registry.sub_registry_with_prefix("shunt_sockets");
         registry.register(
             "destroyed",
-            "Connected UDP sockets ended because their backend was removed",
+            "Connected UDP sockets destroyed because their backend was removed",
             metrics.destroyed.clone(),
         );
         registry.register(
             "destroy_failures",
-            "Times that UDP sockets could not be listed or ended",
+            "Times that UDP sockets could not be listed or destroyed",
             metrics.failures.clone(),
         );
         metrics
     }
 }
 
-/// Looks for such sockets, on a thread of its own.
+/// Walks over the sockets, on a thread of its own.
 #[derive(Debug)]
 pub struct Orphans {
     news: Receiver<()>,
 }
 
 impl Orphans {
-    /// The other end is to be told, by anything sent, when backends were removed. It holds one message:
-    /// when it is full, a look is to come already.
+    /// The sender reports, by any message, that backends were removed. It holds one message: when it is full, a walk
+    /// is due already.
     pub fn new() -> (SyncSender<()>, Self) {
         let (sender, news) = sync_channel(1);
         (sender, Self { news })
@@ -69,12 +69,12 @@ impl Orphans {
                 match look(&maps, &metrics) {
                     Ok(()) => {}
                     Err(error @ DiagError::NoDestroy) => {
-                        warn!(%error, "connected UDP sockets of removed backends are left to time out");
+                        warn!(%error, "connected UDP sockets of removed backends stay until their owners give up");
                         return;
                     }
                     Err(error) => {
                         metrics.failures.inc();
-                        warn!(%error, "connected UDP sockets of removed backends may be left");
+                        warn!(%error, "connected UDP sockets of removed backends may stay");
                     }
                 }
                 thread::sleep(PAUSE);
@@ -91,7 +91,7 @@ fn look(maps: &PinnedMaps, metrics: &OrphanMetrics) -> Result<(), DiagError> {
     for socket in diag.connected()? {
         if is_orphan(&socket, maps) && diag.destroy(&socket)? {
             metrics.destroyed.inc();
-            debug!(?socket, "ended");
+            debug!(?socket, "destroyed");
         }
     }
     Ok(())
@@ -99,11 +99,11 @@ fn look(maps: &PinnedMaps, metrics: &OrphanMetrics) -> Result<(), DiagError> {
 
 /// Connected by the name of a Service, to a backend that no longer serves it.
 fn is_orphan(socket: &Connected, maps: &PinnedMaps) -> bool {
-    // Most have never heard of a Service.
+    // Most sockets were never connected to a Service.
     let Ok(peer) = maps.connected.get(&socket.cookie, 0) else {
         return false;
     };
-    // It may have been connected to somebody else since.
+    // It may have been connected to another peer since.
     if (peer.addr, peer.port) != (socket.addr, socket.port) {
         return false;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An object that is read whatever it looks like.
+//! An object that can be read even if it is malformed.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
     }
 }
 
-/// What a watch has to know of an object, if it can be read.
+/// The part of an object that a watch needs even if the rest cannot be read.
 fn salvaged(value: &Value) -> ObjectMeta {
     let text = |field: &str| {
         value

@@ -26,7 +26,7 @@ use crate::index::{Change, Parsed};
 use crate::metrics::Metrics;
 use crate::model::{NamespacedName, Reason};
 
-/// How the API server is asked.
+/// The pace of requests to the API server.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// How long the server keeps one watch open. A connection that died without a word is noticed that late, and
@@ -47,7 +47,7 @@ impl Default for Pace {
 
 /// No answer at all for that long, neither to a list nor on a watch, is a dead connection. Longer than any watch.
 const SILENCE: Duration = Duration::from_secs(130);
-/// A watch that works may have nothing to tell; one that fails tells so after each attempt and each pause
+/// A watch that works may have nothing to report; one that fails reports that after each attempt and each pause
 /// between two (30 s and some jitter).
 const RECOVERED_AFTER: Duration = Duration::from_secs(SILENCE.as_secs() + 60);
 /// Until a kind is asked for again that the API server does not have: it may be upgraded.
@@ -65,9 +65,12 @@ pub enum ConnectError {
         path: PathBuf,
         source: Box<kube::config::KubeconfigError>,
     },
-    #[error("cannot use the pod's own account: {}: run in a pod, or give --kubeconfig or --manifests", Causes(.0))]
+    #[error("cannot use the pod's service account: {}: run in a pod, or give --kubeconfig or --manifests", Causes(.0))]
     InCluster(#[from] kube::config::InClusterError),
-    #[error("cannot make a client for {url}: {}", Causes(source))]
+    #[error(
+        "cannot make a client for {url}: {}: check the server and its certificates in the kubeconfig",
+        Causes(source)
+    )]
     Client { url: String, source: Box<kube::Error> },
 }
 
@@ -93,7 +96,7 @@ async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError>
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
 }
 
-/// Watches everything there is to watch, for ever: what fails is tried again, and what was known stays in force
+/// Watches every kind, forever: a watch that fails is retried, and the last known state stays in force
 /// meanwhile. Returns when the agent is gone.
 pub async fn run(client: Client, pace: Pace, parser: Parser, sender: Sender, metrics: Metrics) {
     let paced = watcher::Config::default()
@@ -127,7 +130,7 @@ struct Sink {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     AgentGone,
-    /// Events could not be read or are no longer there: nobody knows what they would have told.
+    /// Events could not be read or are no longer there, so changes may have been missed.
     EventLost,
     /// There is no such kind there, or none for us; which is not needed.
     Absent,
@@ -155,7 +158,7 @@ impl Sink {
             let change = match timeout(RECOVERED_AFTER, stream.next()).await {
                 Ok(Some(Ok(event))) => self.change(event, &mut list),
                 Ok(Some(Err(failure))) if K::OPTIONAL && is_absent(&failure) => {
-                    info!(kind = K::KIND.as_str(), %failure, "does without: this API server has none for us");
+                    info!(kind = K::KIND.as_str(), %failure, "optional resource not available; continuing without it");
                     return End::Absent;
                 }
                 Ok(Some(Err(failure))) => {
@@ -215,7 +218,7 @@ impl Sink {
 
     fn report<K: Watched>(&self, failure: &watcher::Error) {
         if self.metrics.watch_failed(K::KIND) {
-            warn!(kind = K::KIND.as_str(), %failure, "watch failed: what is known stays in force");
+            warn!(kind = K::KIND.as_str(), %failure, "watch failed: the last known state stays in force");
         } else {
             debug!(kind = K::KIND.as_str(), %failure, "watch still fails");
         }
@@ -231,7 +234,7 @@ fn is_absent(failure: &watcher::Error) -> bool {
     }
 }
 
-/// Only a new list tells what happened: a line of a watch is no event, or the server has forgotten where the watch is
+/// Only a new list shows what happened: a line of a watch is no event, or the server has forgotten where the watch is
 /// to begin and says so by refusing it. (As an *event* of the watch, 410 is the watcher's own business. A connection
 /// that breaks between two lines loses nothing.)
 fn is_lost_event(failure: &watcher::Error) -> bool {
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_is_told_when_it_is_complete_and_not_before() {
+    async fn a_list_counts_when_it_is_complete_and_not_before() {
         let half = vec![Ok(Watch::Init), Ok(Watch::InitApply(web("10.96.0.1")))];
         assert_eq!(events(half).await.1, []);
         let whole = vec![
@@ -297,15 +300,11 @@ mod tests {
             Ok(Watch::InitApply(odd())),
             Ok(Watch::InitDone),
         ];
-        let told = events(whole).await.1;
-        let [Event::Services(Change::Reset(list))] = &told[..] else {
-            panic!("{told:?}")
+        let reported = events(whole).await.1;
+        let [Event::Services(Change::Reset(list))] = &reported[..] else {
+            panic!("{reported:?}")
         };
-        assert_eq!(
-            list.len(),
-            1,
-            "what came before the list began anew does not count"
-        );
+        assert_eq!(list.len(), 1, "events before the list began again do not count");
         assert!(matches!(
             list.values().next().unwrap().reasons[..],
             [Reason::Unreadable(_)]
@@ -319,14 +318,14 @@ mod tests {
             Ok(Watch::Apply(web("10.96.0.1"))),
             Ok(Watch::Delete(odd())),
         ];
-        let told = events(stream).await.1;
+        let reported = events(stream).await.1;
         let [
             Event::Services(Change::Apply(name, seen)),
             _,
             Event::Services(Change::Delete(gone)),
-        ] = &told[..]
+        ] = &reported[..]
         else {
-            panic!("{told:?}")
+            panic!("{reported:?}")
         };
         assert_eq!((&*name.name, name), ("odd", gone));
         assert!(seen.model.is_none() && seen.reasons.len() == 1);

@@ -32,12 +32,12 @@ impl Batch {
 pub type Sender = mpsc::Sender<Batch>;
 pub type Receiver = mpsc::Receiver<Batch>;
 
-/// Between the sources and the agent. A full one makes sources wait, which TCP tells the API server.
+/// Between the sources and the agent. When it is full, the sources wait, and TCP slows the API server down.
 pub fn channel() -> (Sender, Receiver) {
     mpsc::channel(256)
 }
 
-/// The agent is gone; there is nobody to watch for.
+/// The agent is gone: watching has no use any more.
 #[derive(Debug)]
 pub struct Closed;
 

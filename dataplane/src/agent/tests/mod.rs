@@ -333,7 +333,7 @@ async fn events_without_a_pause_wait_no_longer_than_patience() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_map_is_told_and_leaves_other_services_alone() {
+async fn a_full_map_is_reported_and_leaves_other_services_alone() {
     let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
     bench.settle(web()).await;
     let second_vip = |op: &Op| matches!(op, Op::PutFrontend { key, .. } if key.addr == std::net::IpAddr::from([10, 96, 0, 2]));
@@ -445,7 +445,7 @@ async fn a_restricted_frontend_never_loses_its_last_range() {
     object["spec"]["loadBalancerSourceRanges"] = json!([]);
     bench.settle(vec![applied(&object)]).await;
     let state = bench.maps.state();
-    assert_eq!(restricted(&state), 1, "the kernel has not been told");
+    assert_eq!(restricted(&state), 1, "the kernel does not know yet");
     assert_eq!(state.ranges.values().map(BTreeSet::len).sum::<usize>(), 1);
 }
 
@@ -500,7 +500,7 @@ async fn stopping_leaves_the_kernel_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn load_balancers_are_told_of_ready_endpoints_here_and_of_a_node_that_leaves() {
+async fn load_balancers_see_local_ready_endpoints_and_a_node_that_leaves() {
     let mut lb = service("lb", "10.96.0.9");
     lb["spec"]["type"] = "LoadBalancer".into();
     lb["spec"]["externalTrafficPolicy"] = "Local".into();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt agent`: everything put together.
+//! `shunt agent`: starts all parts of the agent.
 
 mod policy;
 mod sockets;
@@ -48,13 +48,13 @@ pub(super) struct Args {
     node_name: Option<String>,
     #[command(flatten)]
     root: RootArgs,
-    /// Where /livez, /readyz, /metrics and /status are served
+    /// Address that serves /livez, /readyz, /metrics and /status
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:10249")]
     admin: SocketAddr,
-    /// Where /healthz and /livez are served as kube-proxy serves them, to load balancers
+    /// Address that serves kube-proxy's /healthz and /livez to load balancers
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:10256")]
     healthz: SocketAddr,
-    /// What a device is, where its looks deceive: NAME=pod|uplink|none, NAME may end in `*`; the first that fits counts
+    /// Override how a device is classified: NAME=pod|uplink|none, NAME may end in `*`; the first match counts
     #[arg(long = "device", value_name = "RULE")]
     devices: Vec<Rule>,
     /// Leave TCP connections that are older than Shunt to kube-proxy's conntrack entries
@@ -64,7 +64,7 @@ pub(super) struct Args {
     policy: PolicyArgs,
     #[command(flatten)]
     sockets: SocketArgs,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
     #[command(flatten)]
@@ -106,12 +106,12 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
 
     if packets_may_preempt() {
         tracing::warn!(
-            "this PREEMPT_RT kernel may let packets preempt and garble each other: use one built with \
+            "this PREEMPT_RT kernel may let packets preempt and corrupt each other: use one built with \
              CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y"
         );
     }
 
-    // What is wrong with the arguments is said before anything is touched.
+    // Arguments are checked before anything is changed.
     let settings = args.policy.settings()?;
     let source = Source::new(&args).await?;
     let mut programs = Programs::load(&pins, &args.sizes)?;
@@ -160,34 +160,31 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let has_sockets = args.sockets.is_on();
     let pinned = PinnedMaps::open(&pins)?;
     let once_ready = move || {
-        // Until now they have served whatever came: ours come first, but had nothing in their maps.
+        // Until now the others have served all packets: Shunt's programs come first, but their maps were empty.
         match pins.remove_others() {
             Ok(others) if others.is_empty() => {}
-            Ok(others) => tracing::info!(
-                ?others,
-                "took the place of an agent with another layout of the maps"
-            ),
+            Ok(others) => tracing::info!(?others, "replaced an agent with another layout of the maps"),
             Err(error) => tracing::warn!(%error, "programs of another version may still be attached"),
         }
         if has_sockets {
             orphans.start(pinned, orphan_metrics);
         }
         if let Err(error) = sweeper.start(&pins) {
-            tracing::warn!(%error, "expired flows are not swept");
+            tracing::warn!(%error, "expired flows are not removed");
         }
     };
     let agent = (events, maps, settings);
     run_agent(agent, reports, args.admin, admin, once_ready).await
 }
 
-/// Where Services and their endpoints are to be learnt.
+/// The source of Services and endpoints.
 enum Source {
     Folder(PathBuf),
     Cluster(Client),
 }
 
 impl Source {
-    /// As the arguments say. Nothing is asked yet.
+    /// As the arguments say. No request is sent yet.
     async fn new(args: &Args) -> anyhow::Result<Self> {
         Ok(match &args.manifests {
             Some(directory) => Self::Folder(directory.clone()),
@@ -246,7 +243,7 @@ fn node_name(given: Option<String>) -> anyhow::Result<String> {
         Some(name) => Ok(name),
         None => {
             let name = fs::read_to_string("/proc/sys/kernel/hostname")
-                .context("cannot read the host's name: give --node-name")?;
+                .context("cannot read the host name: give --node-name")?;
             Ok(name.trim().to_owned())
         }
     }
@@ -292,7 +289,7 @@ fn ephemeral_ports() -> String {
 const SHARED: (u16, u16) = (61_440, 4_096);
 
 /// The longer stretch of unprivileged ports outside that range, and outside the usual NodePorts. (Ports that are
-/// NodePorts all the same, and those of the node's sockets, are never given out: the kernel programs see to that.)
+/// NodePorts, and ports of the node's sockets, are never assigned: the kernel programs skip them.)
 fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
     const FIRST: u16 = 1024;
     const NODE_PORTS: u16 = 30_000;
@@ -302,7 +299,7 @@ fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
         .filter_map(|bound| bound.parse::<u16>().ok());
     let (low, high) = match (bounds.next(), bounds.next()) {
         (Some(low), Some(high)) => (low, high),
-        // What Linux has by default.
+        // Linux's default.
         _ => (32_768, 60_999),
     };
     let above = (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The operator's say in who is served where, with kube-proxy's names where it has them.
+//! The policy flags: which clients are served where. Names are kube-proxy's where it has the flag.
 
 use anyhow::bail;
 use clap::builder::NonEmptyStringValueParser;
@@ -12,14 +12,14 @@ use crate::index::{NodePortAddress, NodePortAddresses, Pods, Settings};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PolicyArgs {
-    /// This node's addresses that serve NodePorts: `primary`, `all`, ranges. A family without a range has its primary
-    /// address, which is the Node object's, else the first uplink's [default: primary]
+    /// This node's addresses that serve NodePorts: `primary`, `all`, or ranges. A family without a range uses its
+    /// primary address: the Node object's, otherwise the first uplink's [default: primary]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     nodeport_addresses: Vec<NodePortAddress>,
-    /// How a client is told to be one of this node's pods
+    /// How to recognise a client as one of this node's pods
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     detect_local: DetectLocal,
-    /// The pods' ranges, for --detect-local=cluster-cidr: the first of each family counts
+    /// The pods' ranges for --detect-local=cluster-cidr; the first of each family counts
     #[arg(
         long,
         value_name = "LIST",
@@ -27,7 +27,7 @@ pub(super) struct PolicyArgs {
         required_if_eq("detect_local", "cluster-cidr")
     )]
     cluster_cidr: Vec<IpNet>,
-    /// The pods' bridge, for --detect-local=bridge-interface
+    /// The pods' bridge for --detect-local=bridge-interface
     #[arg(
         long,
         value_name = "NAME",
@@ -35,7 +35,7 @@ pub(super) struct PolicyArgs {
         required_if_eq("detect_local", "bridge-interface")
     )]
     pod_bridge_interface: Option<String>,
-    /// How the names of the pods' devices begin, for --detect-local=interface-name-prefix
+    /// Prefix of the pods' device names for --detect-local=interface-name-prefix
     #[arg(
         long,
         value_name = "PREFIX",
@@ -43,69 +43,70 @@ pub(super) struct PolicyArgs {
         required_if_eq("detect_local", "interface-name-prefix")
     )]
     pod_interface_name_prefix: Option<String>,
-    /// Masquerade every flow to a ClusterIP, also where the reply would come back anyway
+    /// Masquerade every flow to a ClusterIP, even if the reply would return through this node anyway
     #[arg(long)]
     masquerade_all: bool,
-    /// What becomes of packets to ClusterIPs from outside the node
+    /// How to treat packets to ClusterIPs from outside the node
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     external_cluster_ip: ExternalClusterIp,
-    /// How packets of established flows get from one device to another. `direct` passes by whatever else the node has
-    /// between its devices: firewall rules, connection tracking, programs at the egress of pods' devices
+    /// How packets of established flows are forwarded. `direct` is the fast path: it skips firewall rules, connection
+    /// tracking and programs at the egress of pods' devices
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     forwarding: Forwarding,
-    /// Where ClusterIPs come from, beside what ServiceCIDR objects say: packets to addresses in there that no Service
-    /// has do not leave the node
+    /// Ranges of ClusterIPs, in addition to ServiceCIDR objects: packets to an address in them that no Service has do
+    /// not leave the node
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     service_cidr: Vec<IpNet>,
-    /// Serve only what has the label service.kubernetes.io/service-proxy-name with this value, not what has none
+    /// Serve only objects whose label service.kubernetes.io/service-proxy-name has this value [default: objects without
+    /// the label]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     service_proxy_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum DetectLocal {
-    /// Its packets come in by a device that pods hang on
+    /// Its packets arrive on a pod's device
     #[default]
     Device,
     /// Its address is in --cluster-cidr
     ClusterCidr,
     /// Its address is in the Node object's podCIDRs
     NodeCidr,
-    /// Its packets come in by --pod-bridge-interface or a port of it
+    /// Its packets arrive on --pod-bridge-interface or one of its ports
     BridgeInterface,
-    /// Its packets come in by a device, or a bridge, whose name begins with --pod-interface-name-prefix
+    /// Its packets arrive on a device, or a bridge, whose name begins with --pod-interface-name-prefix
     InterfaceNamePrefix,
-    /// Nobody is: clients of ClusterIPs keep their address, and a policy `Local` holds for pods, too
+    /// No client counts as a local pod: ClusterIP clients keep their address, and `Local` policies also apply to pods
     None,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Forwarding {
-    /// Through the node's own stack, and all rules in there
+    /// Through the node's network stack and its rules
     #[default]
     Stack,
-    /// Right to the device that they leave by, where the kernel's routing knows it
+    /// Straight to the outgoing device, if the kernel's routing lookup finds it
     Direct,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum ExternalClusterIp {
-    /// They are served, as kube-proxy does
+    /// Serve them, as kube-proxy does
     #[default]
     Serve,
-    /// They are answered "port unreachable"
+    /// Answer them with "port unreachable"
     Refuse,
 }
 
 impl PolicyArgs {
-    /// What the index needs of it.
+    /// The settings of the index.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         for (flag, ranges) in [
             ("--cluster-cidr", &self.cluster_cidr),
             ("--service-cidr", &self.service_cidr),
         ] {
             if let Some(range) = ranges.iter().find(|range| range.prefix_len() == 0) {
-                bail!("{flag} {range} is every address there is: give the range that the cluster has");
+                bail!("{flag} {range} contains every address: give the cluster's own range");
             }
         }
         let pods = match self.detect_local {
@@ -124,7 +125,7 @@ impl PolicyArgs {
         })
     }
 
-    /// What of the cluster is to be seen.
+    /// The parser, which decides which objects of the cluster count.
     pub(super) fn parser(&self, node_name: String) -> Parser {
         let parser = Parser::new(node_name);
         match &self.service_proxy_name {
@@ -133,7 +134,7 @@ impl PolicyArgs {
         }
     }
 
-    /// What the devices need of it.
+    /// How devices recognise local pods.
     pub(super) fn pod_devices(&self) -> PodDevices {
         let name = |text: &Option<String>| text.clone().unwrap_or_default();
         match self.detect_local {
@@ -145,7 +146,7 @@ impl PolicyArgs {
         }
     }
 
-    /// What the kernel's settings need of it.
+    /// The flags of the map `config`.
     pub(super) fn flags(&self) -> u32 {
         let mut flags = 0;
         if self.masquerade_all {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The flags about the node's own processes.
+//! The flags for the node's own processes.
 
 use anyhow::Context as _;
 use dataplane_common::Config;
@@ -10,7 +10,7 @@ use crate::sockets::{CgroupRoot, SocketLb, netns_cookie};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SocketArgs {
-    /// Whose connections to Services are made at the socket
+    /// Processes whose connections to Services are translated at the socket
     #[arg(long, value_enum, default_value_t)]
     socket_lb: SocketLb,
     #[command(flatten)]
@@ -34,29 +34,29 @@ impl SocketArgs {
     pub(super) fn netns(&self) -> anyhow::Result<u64> {
         match self.is_on() {
             true => netns_cookie().context(
-                "cannot tell this network namespace's sockets from others (SO_NETNS_COOKIE, Linux 5.14): \
-                 --socket-lb=off goes without",
+                "cannot distinguish this network namespace's sockets from others: SO_NETNS_COOKIE needs Linux 5.14: \
+                 start with --socket-lb=off",
             ),
             false => Ok(0),
         }
     }
 
-    /// Meets the socket calls of the node's processes, or meets them no more.
+    /// Attaches to the socket calls of the node's processes, or detaches from them.
     pub(super) fn serve(&self, programs: &mut Programs, pins: &Pins) -> anyhow::Result<()> {
         if !self.is_on() {
             detach_sockets(pins)?;
             return Ok(());
         }
         let root = CgroupRoot::find(self.cgroup.cgroup_root.as_deref())
-            .context("the node's own processes cannot be served (--socket-lb=off goes without)")?;
+            .context("cannot serve the node's own processes (--socket-lb=off starts without them)")?;
         if root.is_doubtful() {
             tracing::info!(
                 cgroup = %root,
-                "should this container not be a node itself, mount the node's /sys/fs/cgroup into it"
+                "unless this container is a node itself, mount the node's /sys/fs/cgroup into it"
             );
         }
         programs.attach_sockets(&root.path)?;
-        tracing::info!(cgroup = %root, mode = ?self.socket_lb, "socket calls are met");
+        tracing::info!(cgroup = %root, mode = ?self.socket_lb, "serving socket calls");
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `shunt status`: what the kernel holds and counts, and the settings in force, agent or no agent.
+//! `shunt status`: the kernel's entries and counters, and the settings in force, with or without a running agent.
 
 mod settings;
 
@@ -28,11 +28,11 @@ struct DeviceStatus {
     index: u32,
     kind: &'static str,
     attached: bool,
-    /// Who sends by it is one of this node's pods, where pods are told by device.
+    /// Its senders count as this node's pods, if pods are recognised by device.
     local: bool,
 }
 
-/// Present if socket calls are met.
+/// Present if socket calls are served.
 #[derive(Debug, Serialize)]
 struct SocketsStatus {
     /// Inode of the cgroup's folder.

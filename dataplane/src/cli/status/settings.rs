@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The settings in force, read back from the kernel: what the agent was told and what it found out by itself.
+//! The settings in force, read back from the kernel: what the flags said and what the agent found out.
 
 use std::fs;
 use std::net::IpAddr;
@@ -23,9 +23,9 @@ pub(super) struct Settings {
     external_cluster_ip: &'static str,
     forwarding: &'static str,
     socket_lb: &'static str,
-    /// Where the cgroup that socket calls are met below is in sight here.
+    /// The cgroup below which socket calls are served, if it is visible here.
     cgroup_root: Option<PathBuf>,
-    /// Where rewritten source ports are taken from.
+    /// The range of rewritten source ports.
     source_ports: SourcePorts,
     ipv4: FamilySettings,
     ipv6: FamilySettings,
@@ -39,7 +39,7 @@ struct SourcePorts {
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct FamilySettings {
-    /// What the node's own processes count as coming from.
+    /// The source address that counts for the node's own processes.
     node_address: Option<IpAddr>,
     nodeport_addresses: Vec<IpAddr>,
     /// `device`, the pods' range, or `none`.
@@ -121,7 +121,7 @@ impl Settings {
         )
     }
 
-    /// What both families have.
+    /// The settings that both families have.
     fn all<'a, T: ToString + 'a, L: IntoIterator<Item = &'a T>>(
         &'a self,
         of: impl Fn(&'a FamilySettings) -> L,
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_told_under_the_names_of_their_flags() {
+    fn settings_are_shown_under_the_names_of_their_flags() {
         let config = Config {
             flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::SHORTCUTS,
             ports_first: 61_000,

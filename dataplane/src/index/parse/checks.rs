@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The questions every object is asked.
+//! Checks of fields that several kinds of objects share.
 
 use std::net::IpAddr;
 
@@ -114,7 +114,7 @@ fn special(addr: IpAddr) -> Option<&'static str> {
         })
 }
 
-/// What ends up in logs shall not fill them.
+/// Keeps long values from filling the log.
 fn shown(value: &str) -> String {
     value.chars().take(80).collect()
 }

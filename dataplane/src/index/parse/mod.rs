@@ -2,7 +2,7 @@
 //! Parses API objects into models, and refuses invalid ones. The only place of the pure core that knows the
 //! Kubernetes API.
 //!
-//! What an object leaves open is filled in as the API server would: manifests need not have been there.
+//! Missing fields get the API server's defaults: manifests have not passed an API server.
 
 mod checks;
 mod metadata;
@@ -32,7 +32,7 @@ const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 #[derive(Clone, Debug)]
 pub struct Parser {
     node_name: Arc<str>,
-    /// What this proxy is called, if it is there for the objects with that name only.
+    /// This proxy's name, if it serves only objects with that name.
     proxy_name: Option<Arc<str>>,
 }
 

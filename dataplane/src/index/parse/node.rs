@@ -28,7 +28,7 @@ pub(super) fn parse(object: &core::Node) -> Parsed<Node> {
     }
 }
 
-/// What the autoscaler puts on a node before it deletes it. kube-proxy knows it by this name (KEP-3836).
+/// The taint that the autoscaler puts on a node before it deletes it. kube-proxy knows it by this name (KEP-3836).
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 fn is_leaving(object: &core::Node) -> bool {

@@ -11,10 +11,10 @@ use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown}
 use super::metadata::name_of;
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
-/// What the API server fills in for `sessionAffinity: ClientIP`.
+/// The API server's default for `sessionAffinity: ClientIP`.
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 const MAX_AFFINITY_SECONDS: u32 = 86_400;
-/// One hostile object must not fill the table of all.
+/// One hostile object must not fill the map.
 const MAX_RANGES: usize = 1_000;
 
 pub(super) fn parse(object: &core::Service) -> Parsed<Service> {

@@ -34,7 +34,7 @@ impl ServiceChange {
         listed(&with_endpoints(self.from.as_ref()))
     }
 
-    /// What the watch then tells.
+    /// The events that the watch then sends.
     pub fn event(&self) -> Option<Event> {
         match (&self.from, &self.to) {
             (_, Some(object)) => Some(applied(object)),

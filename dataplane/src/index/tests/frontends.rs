@@ -187,7 +187,7 @@ fn a_balancers_address_may_be_a_client_where_the_node_may() {
 }
 
 #[test]
-fn ranges_that_cannot_be_read_let_nobody_in() {
+fn unreadable_ranges_admit_no_client() {
     let mut web = web();
     web["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/33"]);
     let mut index = index_of(&[web]);

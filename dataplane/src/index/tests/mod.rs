@@ -300,7 +300,7 @@ fn a_refused_object_is_forgotten_when_it_is_deleted_or_not_relisted() {
 }
 
 #[test]
-fn the_last_change_trigger_time_is_told_once_per_change() {
+fn the_last_change_trigger_time_is_reported_once_per_change() {
     let at = |time: &str, addresses: &[&str]| {
         let mut it = slice("web-1", "web", addresses);
         it["metadata"]["annotations"] = json!({ "endpoints.kubernetes.io/last-change-trigger-time": time });

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What can be tested of the kernel object without a kernel.
+//! Tests of the kernel object that need no kernel.
 
 mod stack;

@@ -2,7 +2,7 @@
 //! How much stack the kernel programs need on the oldest kernels, read from the object.
 //!
 //! The kernel gives a program and all it calls 512 bytes. Older verifiers, Linux 6.1's among them, count each frame in
-//! steps of 32 bytes, newer ones in steps of 16: a program may be let in where it is built and tested, and refused
+//! steps of 32 bytes, newer ones in steps of 16: a program may load where it is built and tested, and be refused
 //! elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};

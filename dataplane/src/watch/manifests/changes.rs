@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which files to read now, and which had better be left alone for a moment.
+//! Which files to read now, and which to leave alone for a moment.
 //!
 //! Editors save by moving the old file away and writing a new one under its name: for a moment there is no file,
 //! or half of one. Taking the objects out of the kernel for that moment would break their flows.
@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::inotify::FileEvent;
 
-/// How long a file may be away, and how long a file that appeared may take until somebody closes it (links are
-/// whole from the start and nobody does).
+/// How long a file may be away, and how long a new file may take until its writer closes it (links are complete
+/// from the start, and are never closed).
 const GRACE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct Changes {
 #[derive(Clone, Copy, Debug)]
 struct Unsettled {
     at: Instant,
-    /// Somebody is writing it: its end will be told.
+    /// A process is writing it: inotify reports the end.
     being_written: bool,
 }
 
@@ -68,8 +68,8 @@ impl Changes {
         self.unsettled.values().map(|unsettled| unsettled.at).min()
     }
 
-    /// Files to read now. What was being written when its grace ended is read as it is: a parser that finds half
-    /// a file says so, and the end of writing will be told.
+    /// Files to read now. A file that was still being written when its grace ended is read as it is: the parser
+    /// reports half a file, and inotify reports the end of writing.
     pub(super) fn take_ready(&mut self, now: Instant, exists: impl Fn(&str) -> bool) -> BTreeSet<String> {
         let mut ready = std::mem::take(&mut self.complete);
         self.unsettled.retain(|name, unsettled| {

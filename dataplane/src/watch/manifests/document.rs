@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is in a file: documents, each of them an object or a list of objects.
+//! A manifest file: documents, each of them an object or a list of objects.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +40,7 @@ pub(super) enum Object {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) objects: BTreeMap<Key, Object>,
-    /// What is wrong with the file, or with documents that have no name.
+    /// Errors of the file, or of documents that have no name.
     pub(super) reasons: Vec<Reason>,
 }
 

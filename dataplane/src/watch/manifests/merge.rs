@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All files together: which object counts where several files have it, and what changes when a file does.
+//! Merges all files: which object counts if several files have it, and what changes when a file changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::model::{Kind, ObjectRef, Reason};
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     files: BTreeMap<String, File>,
-    /// Which files have an object: the first one's counts.
+    /// The files that have an object. The first one counts.
     places: BTreeMap<Key, BTreeSet<String>>,
 }
 
@@ -96,7 +96,7 @@ impl Merged {
         }
     }
 
-    /// Everything that is wrong with a file, which may be nothing (any more).
+    /// All errors of a file; none if the file is in order again.
     fn refusals(&self, name: &str) -> Event {
         let mut reasons = Vec::new();
         if let Some(file) = self.files.get(name) {

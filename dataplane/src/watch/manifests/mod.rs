@@ -30,12 +30,12 @@ use document::{File, is_manifest};
 use inotify::{FileChange, FileChanges};
 use merge::Merged;
 
-/// How long to wait for a directory that is not there, or not any more.
+/// How long to wait for a directory that does not exist.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// More than any cluster's objects of these kinds.
 const LONGEST_FILE: u64 = 256 << 20;
 
-/// Follows the directory for ever; while it is gone, what was read last stays in force. Returns when the agent is
+/// Watches the directory forever; while it is gone, what was read last stays in force. Returns when the agent is
 /// gone.
 pub async fn run(directory: PathBuf, parser: Parser, sender: Sender, metrics: Metrics) {
     let mut manifests = Manifests {
@@ -104,7 +104,7 @@ impl Manifests {
         }
     }
 
-    /// What there is, and what there was.
+    /// The files that are there now, and those that were there before.
     fn all(&self, names: BTreeSet<String>) -> BTreeSet<String> {
         names
             .into_iter()
@@ -130,7 +130,7 @@ impl Manifests {
     fn report(&self, failure: &io::Error) {
         if self.metrics.watch_failed(Kind::Manifest) {
             let directory = self.directory.display();
-            warn!(%directory, %failure, "cannot watch the manifests: what is known stays in force");
+            warn!(%directory, %failure, "cannot watch the manifests: the last known state stays in force");
         }
     }
 }
@@ -162,12 +162,12 @@ async fn read_all(
             .collect()
     });
     reading.await.unwrap_or_else(|failure| {
-        error!(%failure, "manifests were not read");
+        error!(%failure, "manifests not read");
         BTreeMap::new()
     })
 }
 
-/// Nothing where there is no file.
+/// `None` if there is no file.
 fn read(directory: &Path, name: &str, parser: &Parser) -> Option<File> {
     let path = directory.join(name);
     let text = match std::fs::metadata(&path) {

@@ -126,7 +126,7 @@ fn feed(index: &mut Index, events: Vec<Event>) {
 }
 
 #[test]
-fn of_one_object_in_two_files_the_first_files_counts_and_the_other_is_told() {
+fn of_one_object_in_two_files_the_first_files_counts_and_the_other_is_reported() {
     let (mut merged, mut index) = (Merged::default(), Index::default());
     let file = |cluster_ip| Some(parse("x.yaml", &yaml_of(&[service("web", cluster_ip)])));
     feed(&mut index, merged.replace("b.yaml".into(), file("10.96.0.2")));

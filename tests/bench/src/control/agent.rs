@@ -49,7 +49,7 @@ impl Running {
     /// From the moment that the last of the first lists was taken in until the kernel held everything, in seconds.
     pub(super) fn lists_to_kernel(&self) -> anyhow::Result<f64> {
         let log = self.agent.log();
-        let line = log.lines().find(|line| line.contains("all first lists are here"));
+        let line = log.lines().find(|line| line.contains("all first lists received"));
         let line: Value = serde_json::from_str(line.context("the log has no line for the first lists")?)?;
         let time = line["timestamp"].as_str().context("the log has no times")?;
         let lists: jiff::Timestamp = time.parse()?;

@@ -99,7 +99,7 @@ fn switched_off_and_cleaned_up_nothing_is_met() {
         assert!(
             node.shunt_text(&["status"])
                 .unwrap()
-                .contains("socket calls are met")
+                .contains("serving socket calls")
         );
 
         lab.agent(1, Agent::terminate).unwrap();
