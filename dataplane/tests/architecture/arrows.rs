@@ -188,6 +188,11 @@ fn check(folder: &str) {
 }
 
 #[test]
+fn folders_of_the_datapath_use_each_other_as_documented() {
+    check("dataplane-common/src");
+}
+
+#[test]
 fn folders_of_the_agent_use_each_other_as_documented() {
     check("dataplane/src");
 }
