@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_is_not_found() {
+    fn other_paths_are_not_found() {
         for path in [
             "/version",
             "/api/v1/pods",

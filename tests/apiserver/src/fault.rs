@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Failures on demand: rules that meet some requests, and what they do to them. Pure.
+//! Failures on demand: rules, and the requests that they apply to. Pure.
 
 use crate::call::Verb;
 use crate::resource::Resource;
 
-/// A failure, and which requests it meets. Without verb and resource it meets all of them.
+/// A failure, and the requests that it applies to: all of them without verb and resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Only requests with this verb.
@@ -13,7 +13,7 @@ pub struct Rule {
     pub resource: Option<Resource>,
     /// How many requests it lets pass first: the first page of a list, say.
     pub skip: u32,
-    /// How many requests it meets before it is spent; forever if absent.
+    /// How many requests fail; all of them if absent.
     pub times: Option<u32>,
     /// What happens to them.
     pub fault: Fault,
@@ -56,7 +56,7 @@ pub enum Garble {
 }
 
 impl Rule {
-    /// A failure that meets every request.
+    /// A failure of every request.
     pub fn always(fault: Fault) -> Self {
         Self {
             verb: None,
@@ -91,7 +91,7 @@ impl Rule {
         Self { skip, ..self }
     }
 
-    /// Only the next `times` requests that it meets.
+    /// Only the next `times` requests that it applies to.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self {
@@ -178,7 +178,7 @@ mod tests {
     };
 
     #[test]
-    fn a_rule_meets_only_what_it_names() {
+    fn a_rule_applies_only_to_the_requests_it_names() {
         let mut faults = Faults::default();
         faults.add(Rule::always(BUSY).on(Verb::List).of(Resource::Services));
         assert_eq!(

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_selectors_need_is_taken_out() {
+    fn labels_and_fields_for_selectors_are_extracted() {
         let object = service();
         assert_eq!(object.labels["app"], "web");
         assert_eq!(object.fields["spec.clusterIP"], "10.96.0.7");

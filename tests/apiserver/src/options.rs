@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_make_no_sense_are_refused() {
+    fn invalid_versions_are_refused() {
         assert_eq!(list("resourceVersionMatch=Exact"), Err(422));
         assert_eq!(list("resourceVersion=0&resourceVersionMatch=Exact"), Err(422));
         assert_eq!(list("resourceVersion=x"), Err(400));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Orders to open watches: end, stall, send a bookmark. Pure; the watches look at them.
 //!
-//! An order meets watches by their number, so one given to the open watches leaves later ones alone: what
-//! a network failure looks like to a client that comes back.
+//! An order applies to watches by their number, so an order to the open watches leaves later ones alone. A client that
+//! comes back sees the same after a network failure.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub enum Ending {
     Abort,
 }
 
-/// Which watches of a resource an order meets.
+/// The watches of a resource that an order applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// Those open now.
@@ -114,7 +114,7 @@ mod tests {
     const SERVICES: Resource = Resource::Services;
 
     #[test]
-    fn an_ending_meets_open_watches_and_no_later_ones() {
+    fn an_ending_applies_to_open_watches_and_no_later_ones() {
         let mut streams = Streams::default();
         let first = streams.open();
         streams.end(Some(SERVICES), Ending::Abort);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_meets_the_open_ones_or_all_until_it_is_lifted() {
+    fn a_stall_applies_to_open_watches_or_all_until_it_is_lifted() {
         let mut streams = Streams::default();
         let first = streams.open();
         streams.stall(None, Which::Open);

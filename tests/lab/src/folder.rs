@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_told_from_a_later_process_with_its_number() {
+    fn an_owner_is_distinguished_from_a_later_process_with_its_number() {
         let this = Owner::this_process().unwrap();
         assert!(this.is_alive());
         assert_eq!(Owner::from_text(&this.to_text()).as_ref(), Some(&this));

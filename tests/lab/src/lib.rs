@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`Lab`] is the cluster, [`Node`] and [`Pod`] its parts, [`Service`] writes the manifests that all agents
-//! watch, [`talk`] holds the clients of tests, [`capture`] looks at packets. Everything a lab makes lives
+//! watch, [`client`] has the clients of tests, [`capture`] looks at packets. Everything a lab makes lives
 //! below its own folder in `/run/shunt-lab` and in its own namespaces, and goes away with the lab: on drop,
 //! on panic, and (by the [`reaper`]) when the process is killed.
 //!
@@ -24,6 +24,7 @@ pub mod caller;
 pub mod capture;
 pub mod cgroup;
 pub mod clean;
+pub mod client;
 pub mod demo;
 pub mod error;
 pub mod folder;
@@ -42,7 +43,6 @@ pub mod process;
 pub mod programs;
 pub mod reaper;
 pub mod service;
-pub mod talk;
 pub mod tool;
 pub mod tun;
 pub mod wait;

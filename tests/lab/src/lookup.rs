@@ -8,9 +8,9 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::addresses::Family;
+use crate::client::From;
 use crate::error::{Doing, Error, Result};
 use crate::service::Protocol;
-use crate::talk::From;
 
 /// What a name server said.
 #[derive(Debug, Clone, PartialEq, Eq)]

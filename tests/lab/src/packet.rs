@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ip_is_no_packet() {
+    fn frames_that_are_not_ip_are_no_packets() {
         assert_eq!(Packet::of_frame(&[0; 20]), None);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table's first machine: the decisions as built for the host.
+//! The table's first datapath: the decisions as built for the host.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,8 @@ use dataplane_common::{
 };
 use ipnet::IpNet;
 
-use crate::cases::Machine;
-use crate::world::{At, Names, World};
+use crate::cases::Datapath;
+use crate::setup::{At, Names, Setup};
 
 /// Tables in memory.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Host {
         self.v6.answers.take();
     }
 
-    /// Makes it this late, by another machine's clock.
+    /// Makes it this late, by another datapath's clock.
     pub fn set_clock(&mut self, now: Tick) {
         self.v4.set_clock(now);
         self.v6.set_clock(now);
@@ -103,10 +103,10 @@ fn make<F: HostFamily>(tables: &HostTables<F>, call: Call, socket: &mut HostSock
     }
 }
 
-impl Machine for Host {
-    fn set(&mut self, world: &World) {
-        fill(&mut self.v4, world);
-        fill(&mut self.v6, world);
+impl Datapath for Host {
+    fn set(&mut self, setup: &Setup) {
+        fill(&mut self.v4, setup);
+        fill(&mut self.v6, setup);
     }
 
     fn age(&mut self, seconds: u64) {
@@ -119,9 +119,9 @@ impl Machine for Host {
         (outcome, packet.bytes)
     }
 
-    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
-        lose(&self.v4, hook, protocol, src, dst);
-        lose(&self.v6, hook, protocol, src, dst);
+    fn evict(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
+        evict(&self.v4, hook, protocol, src, dst);
+        evict(&self.v6, hook, protocol, src, dst);
     }
 
     fn flows(&mut self) -> usize {
@@ -145,7 +145,7 @@ fn untagged(frame: &[u8]) -> (Vec<u8>, Option<[u8; 4]>) {
     (bytes, inner)
 }
 
-fn lose<F: HostFamily>(
+fn evict<F: HostFamily>(
     tables: &HostTables<F>,
     hook: Hook,
     protocol: Protocol,
@@ -178,7 +178,7 @@ fn steer<F: HostFamily + common::Ip>(tables: &mut HostTables<F>, at: At, packet:
     }
 }
 
-/// The device a packet is met at; it has the node's address, whichever it is.
+/// The device of a hook; it always has the node's address.
 pub fn device(at: At) -> Device {
     let kind = match at {
         At::PodIngress | At::PodEgress => DeviceKind::Pod,
@@ -195,30 +195,30 @@ pub fn device(at: At) -> Device {
     }
 }
 
-/// The node's settings in every case: the same for both machines.
-pub fn config(world: &World) -> Config {
+/// The node's settings in every case: the same for both datapaths.
+pub fn config(setup: &Setup) -> Config {
     let flags = [
-        (world.take_over, Config::TAKE_OVER),
-        (world.masquerade_all, Config::MASQUERADE_ALL),
-        (world.refuse_external, Config::REFUSE_EXTERNAL),
-        (world.pod_sockets, Config::POD_SOCKETS),
-        (world.shortcuts, Config::SHORTCUTS),
+        (setup.take_over, Config::TAKE_OVER),
+        (setup.masquerade_all, Config::MASQUERADE_ALL),
+        (setup.refuse_external, Config::REFUSE_EXTERNAL),
+        (setup.pod_sockets, Config::POD_SOCKETS),
+        (setup.shortcuts, Config::SHORTCUTS),
     ];
     let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
-    let (ports_first, ports_count) = world.ports.unwrap_or((61_000, 4_000));
+    let (ports_first, ports_count) = setup.ports.unwrap_or((61_000, 4_000));
     Config {
         flags,
         ports_first,
         ports_count,
-        netns: world.netns,
+        netns: setup.netns,
         ..Config::default()
     }
 }
 
-fn fill<F: HostFamily>(tables: &mut HostTables<F>, world: &World) {
-    let state = &world.state;
-    tables.config = config(world);
-    tables.sockets = world
+fn fill<F: HostFamily>(tables: &mut HostTables<F>, setup: &Setup) {
+    let state = &setup.state;
+    tables.config = config(setup);
+    tables.sockets = setup
         .sockets
         .iter()
         .map(|(protocol, port)| (protocol.number(), Port::new(*port)))

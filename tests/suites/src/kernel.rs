@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table's second machine: the programs as the verifier let them in, run by BPF_PROG_TEST_RUN.
+//! The table's second datapath: the programs as the verifier let them in, run by BPF_PROG_TEST_RUN.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,9 +18,9 @@ use dataplane_common::{Device, Hook, Outcome, Tick, TokenBucket, Verdict};
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 
-use crate::cases::Machine;
+use crate::cases::Datapath;
 use crate::host::{config, device, flow_key};
-use crate::world::{At, OutcomeCounts, World};
+use crate::setup::{At, OutcomeCounts, Setup};
 
 /// What the kernel returns for each verdict (`TC_ACT_UNSPEC`, `TC_ACT_SHOT`, `TC_ACT_REDIRECT`).
 const ACTIONS: [(Verdict, i32); 3] = [(Verdict::Next, -1), (Verdict::Drop, 2), (Verdict::Answer, 7)];
@@ -98,7 +98,7 @@ impl Kernel {
 
     /// Forgets all flows and Services.
     pub fn reset(&mut self) {
-        self.set(&World::default());
+        self.set(&Setup::default());
         clear(&mut self.tables.v4);
         clear(&mut self.tables.v6);
     }
@@ -165,20 +165,20 @@ impl Kernel {
     }
 }
 
-impl Machine for Kernel {
-    fn set(&mut self, world: &World) {
-        for op in diff(&world.state, &self.state) {
+impl Datapath for Kernel {
+    fn set(&mut self, setup: &Setup) {
+        for op in diff(&setup.state, &self.state) {
             self.maps
                 .apply(&op)
                 .unwrap_or_else(|error| panic!("{op}: {error}"));
         }
-        self.state = world.state.clone();
-        self.sockets = world
+        self.state = setup.state.clone();
+        self.sockets = setup
             .sockets
             .iter()
             .flat_map(|(protocol, port)| listen(*protocol, *port))
             .collect();
-        self.tables.config.set(0, config(world), 0).expect("the config");
+        self.tables.config.set(0, config(setup), 0).expect("the config");
     }
 
     /// The clock is the kernel's own: instead of it going on, the flows grow older.
@@ -210,9 +210,9 @@ impl Machine for Kernel {
         (outcome, out)
     }
 
-    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
-        lose(&mut self.tables.v4, hook, protocol, src, dst);
-        lose(&mut self.tables.v6, hook, protocol, src, dst);
+    fn evict(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr) {
+        evict(&mut self.tables.v4, hook, protocol, src, dst);
+        evict(&mut self.tables.v6, hook, protocol, src, dst);
     }
 
     fn flows(&mut self) -> usize {
@@ -245,7 +245,7 @@ fn listen(protocol: Protocol, port: u16) -> Vec<OwnedFd> {
         .collect()
 }
 
-fn lose<F: HostFamily>(
+fn evict<F: HostFamily>(
     tables: &mut FamilyMaps<F>,
     hook: Hook,
     protocol: Protocol,

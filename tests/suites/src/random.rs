@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Random packets of a small world, so that they meet each other's flows often: whole and in parts,
-//! errors about packets that were just met, odd headers, and damage of every kind.
+//! Random packets between few addresses, so that they often belong to each other's flows: whole and in parts,
+//! errors about packets that were just sent, odd headers, and damage of every kind.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::model::{Detect, Family, FrontendKind, Protocol, TrafficPolicy};
 
-use crate::forge::{
+use crate::packet::{Chunk, Packet, sctp, tcp, udp};
+use crate::packet_variants::{
     Icmp, atomic, fragments, of_protocol, payload_of, tagged, with_destination_options, with_options,
 };
-use crate::packet::{Chunk, Packet, sctp, tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 /// A generator that gives the same numbers for the same seed (SplitMix64).
 pub struct Random(pub u64);
@@ -42,8 +42,8 @@ impl Random {
 
 /// Services that share backends, over all protocols and both families, with frontends of all kinds, and endpoints that
 /// come and go; now and then few ports, or a node that takes over.
-pub fn world(random: &mut Random) -> World {
-    let mut world = World::default();
+pub fn setup(random: &mut Random) -> Setup {
+    let mut setup = Setup::default();
     for family in Family::ALL {
         let n = Names { family };
         for vip in 1..4 {
@@ -52,42 +52,42 @@ pub fn world(random: &mut Random) -> World {
                     .filter(|_| !random.once_in(4))
                     .map(|number| n.pod(number, 80))
                     .collect();
-                world = world.service(n.vip(vip, 80), protocol, &pods);
-                world = frontends(random, world, n, vip, protocol);
+                setup = setup.service(n.vip(vip, 80), protocol, &pods);
+                setup = frontends(random, setup, n, vip, protocol);
             }
         }
         if random.once_in(4) {
-            world = world.owned(n.vip(3, 80).ip());
+            setup = setup.owned(n.vip(3, 80).ip());
         }
         if random.once_in(4) {
-            world = world.policy_drops(n.vip(2, 80), Protocol::Udp);
+            setup = setup.policy_drops(n.vip(2, 80), Protocol::Udp);
         }
-        world = surroundings(random, world, n);
+        setup = surroundings(random, setup, n);
     }
     if random.once_in(3) {
-        world = world.ports(61_000, 1 + random.below(6) as u16);
+        setup = setup.ports(61_000, 1 + random.below(6) as u16);
     }
     if random.once_in(6) {
-        world = world.taking_over();
+        setup = setup.taking_over();
     }
     if random.once_in(8) {
-        world = world.masquerading_all();
+        setup = setup.masquerading_all();
     }
     if random.once_in(8) {
-        world = world.refusing_external();
+        setup = setup.refusing_external();
     }
     // There is no route here, so that everything goes as it does without.
     if random.once_in(4) {
-        world = world.taking_shortcuts();
+        setup = setup.taking_shortcuts();
     }
-    world
+    setup
 }
 
 /// Other ways to a Service than its ClusterIP.
-fn frontends(random: &mut Random, world: World, n: Names, number: u8, protocol: Protocol) -> World {
+fn frontends(random: &mut Random, setup: Setup, n: Names, number: u8, protocol: Protocol) -> Setup {
     let vip = n.vip(number, 80);
     let any_address = SocketAddr::new(n.family.unspecified(), 30_000 + u16::from(number));
-    let mut world = world;
+    let mut setup = setup;
     for (kind, at) in [
         (FrontendKind::NodePort, any_address),
         (FrontendKind::LoadBalancer, n.lent(number, 80)),
@@ -95,14 +95,14 @@ fn frontends(random: &mut Random, world: World, n: Names, number: u8, protocol: 
     ] {
         let policy = *random.pick(&[TrafficPolicy::Cluster, TrafficPolicy::Local]);
         if !random.once_in(3) {
-            world = world.frontend(vip, protocol, (kind, at), policy);
+            setup = setup.frontend(vip, protocol, (kind, at), policy);
         }
     }
     if random.once_in(4) {
-        world = world.internal_local(vip, protocol);
+        setup = setup.internal_local(vip, protocol);
     }
     if random.once_in(2) {
-        world = world.affinity(vip, protocol, 10_000);
+        setup = setup.affinity(vip, protocol, 10_000);
     }
     if random.once_in(3) {
         let ranges = [
@@ -110,27 +110,27 @@ fn frontends(random: &mut Random, world: World, n: Names, number: u8, protocol: 
             n.range("203.0.113.0/24", "2001:db8::/64"),
             n.range("10.244.1.10/32", "fd00:10:244:1::10/128"),
         ];
-        world = world.source_ranges(vip, protocol, &ranges[random.below(3) as usize..]);
+        setup = setup.source_ranges(vip, protocol, &ranges[random.below(3) as usize..]);
     }
-    world
+    setup
 }
 
 /// The node's addresses, and what it knows of the cluster's.
-fn surroundings(random: &mut Random, world: World, n: Names) -> World {
-    let mut world = world.own(n.node(0).ip(), !random.once_in(4));
+fn surroundings(random: &mut Random, setup: Setup, n: Names) -> Setup {
+    let mut setup = setup.own(n.node(0).ip(), !random.once_in(4));
     if random.once_in(3) {
-        world = world.own(n.lent(1, 0).ip(), random.once_in(2));
+        setup = setup.own(n.lent(1, 0).ip(), random.once_in(2));
     }
     if random.once_in(2) {
-        world = world.cluster_ips_from(n.range("10.96.0.0/24", "fd00:10:96::/120"));
+        setup = setup.cluster_ips_from(n.range("10.96.0.0/24", "fd00:10:96::/120"));
     }
     match random.below(4) {
-        0 => world.detect(n.family, Detect::Nobody),
+        0 => setup.detect(n.family, Detect::Nobody),
         1 => {
             let range = n.range("10.244.0.0/16", "fd00:10:244::/48");
-            world.detect(n.family, Detect::Range(range))
+            setup.detect(n.family, Detect::Range(range))
         }
-        _ => world,
+        _ => setup,
     }
 }
 

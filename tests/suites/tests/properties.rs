@@ -8,11 +8,11 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::{Outcome, Verdict};
 use etherparse::SlicedPacket;
 use proptest::prelude::*;
-use suites::cases::Machine as _;
+use suites::cases::Datapath as _;
 use suites::host::Host;
 use suites::packet::{Packet, describe, is_sound, tcp, udp};
-use suites::random::{Random, Traffic, world as random_world};
-use suites::world::{At, Names, World};
+use suites::random::{Random, Traffic, setup as random_world};
+use suites::setup::{At, Names, Setup};
 
 fn family() -> impl Strategy<Value = Family> {
     prop_oneof![Just(Family::V4), Just(Family::V6)]
@@ -28,9 +28,9 @@ fn hook() -> impl Strategy<Value = At> {
 }
 
 /// Two Services that share backends, over both protocols.
-fn world(n: Names) -> World {
+fn setup(n: Names) -> Setup {
     let pods: Vec<SocketAddr> = (1..4).map(|number| n.pod(number, 80)).collect();
-    World::default()
+    Setup::default()
         .service(n.vip(1, 80), Protocol::Tcp, &pods)
         .service(n.vip(2, 80), Protocol::Tcp, &pods)
         .service(n.vip(1, 80), Protocol::Udp, &pods)
@@ -102,14 +102,14 @@ fn sound_ends(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
 
 /// The kernel tier compares a million of these with the kernel; here each must come out sound.
 #[test]
-fn random_packets_come_out_sound_or_as_they_came() {
+fn random_packets_stay_valid_or_unchanged() {
     for seed in 0..200 {
         let (mut random, mut traffic, mut host) = (Random(seed), Traffic::default(), Host::default());
         host.set(&random_world(&mut random));
         for number in 0..250 {
             let (at, packet) = traffic.packet(&mut random);
             let (outcome, out) = host.run(at, &packet);
-            let told = || {
+            let context = || {
                 format!(
                     "seed {seed}, packet {number} at {at:?}: {}\n{outcome:?}: {}",
                     describe(&packet),
@@ -119,8 +119,8 @@ fn random_packets_come_out_sound_or_as_they_came() {
             let is_tagged = matches!(packet[12..14], [0x81, 0x00] | [0x88, 0xa8]);
             let passes = outcome.verdict() == Verdict::Next;
             if passes && !is_tagged {
-                assert_eq!(out.len(), packet.len(), "{}", told());
-                assert!(is_sound(&out) || !is_sound(&packet), "{}", told());
+                assert_eq!(out.len(), packet.len(), "{}", context());
+                assert!(is_sound(&out) || !is_sound(&packet), "{}", context());
                 let is_left = matches!(
                     outcome,
                     Outcome::NotOurs
@@ -129,10 +129,10 @@ fn random_packets_come_out_sound_or_as_they_came() {
                         | Outcome::OwnAddress
                         | Outcome::TakenOver
                 );
-                assert!(!is_left || out == packet, "{}", told());
+                assert!(!is_left || out == packet, "{}", context());
             }
             if outcome.verdict() == Verdict::Answer && !is_tagged {
-                assert!(is_sound(&out), "{}", told());
+                assert!(is_sound(&out), "{}", context());
             }
             if passes {
                 traffic.saw(at, &packet, &out);
@@ -169,15 +169,15 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 
 proptest! {
     #[test]
-    fn any_bytes_at_any_hook_end_in_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..120), at in hook(), of in family()) {
+    fn any_bytes_at_any_hook_get_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..120), at in hook(), of in family()) {
         let mut host = Host::default();
-        host.set(&world(Names { family: of }));
+        host.set(&setup(Names { family: of }));
         let (outcome, out) = host.run(at, &bytes);
         prop_assert!(outcome.verdict() != Verdict::Next || out == bytes || outcome != Outcome::NotOurs);
     }
 
     #[test]
-    fn a_damaged_packet_is_never_lengthened_or_half_rewritten(
+    fn a_damaged_packet_is_never_longer_afterwards_or_half_rewritten(
         of in family(), at in hook(), cut in 0_usize..100, at_byte in 0_usize..100, with in any::<u8>(), is_tcp in any::<bool>(),
     ) {
         let n = Names { family: of };
@@ -188,7 +188,7 @@ proptest! {
         bytes[14 + at_byte % length] = with;
         bytes.truncate(cut.max(1));
         let mut host = Host::default();
-        host.set(&world(n));
+        host.set(&setup(n));
         let (outcome, out) = host.run(at, &bytes);
         if outcome.verdict() == Verdict::Next {
             prop_assert_eq!(out.len(), bytes.len());
@@ -199,13 +199,13 @@ proptest! {
     }
 
     #[test]
-    fn there_and_back_is_the_packet_that_was_sent(of in family(), port in 1_u16.., payload in prop::collection::vec(any::<u8>(), 0..64), is_tcp in any::<bool>()) {
+    fn translating_there_and_back_gives_the_original_packet(of in family(), port in 1_u16.., payload in prop::collection::vec(any::<u8>(), 0..64), is_tcp in any::<bool>()) {
         let n = Names { family: of };
         let (client, vip) = (n.client(port), n.vip(1, 80));
         let mut request = if is_tcp { tcp("S", client, vip) } else { udp(client, vip) };
         request.payload = payload;
         let mut host = Host::default();
-        host.set(&world(n));
+        host.set(&setup(n));
         let (_, sent) = host.run(At::PodIngress, &request.bytes());
         let (from, to) = sound_ends(&sent).expect("a sound packet to a backend");
         prop_assert!((1..4).any(|number| to == n.pod(number, 80)), "{}", describe(&sent));
@@ -218,10 +218,10 @@ proptest! {
     /// Against the plainest model: what a client sent to one VIP from one port goes to one backend,
     /// and no two live flows look alike to a backend.
     #[test]
-    fn flows_keep_their_backend_and_never_look_alike(of in family(), moves in moves(), is_tcp in any::<bool>()) {
+    fn flows_keep_their_backend_and_never_share_a_tuple(of in family(), moves in moves(), is_tcp in any::<bool>()) {
         let n = Names { family: of };
         let mut host = Host::default();
-        host.set(&world(n));
+        host.set(&setup(n));
         let mut known: BTreeMap<(SocketAddr, SocketAddr), (SocketAddr, SocketAddr)> = BTreeMap::new();
         let mut waited = 0;
         for step in moves {
@@ -270,7 +270,7 @@ proptest! {
         let n = Names { family: of };
         let pods: Vec<SocketAddr> = (1..=backends).map(|number| n.pod(number, 80)).collect();
         let mut host = Host::default();
-        host.set(&World::default().service(n.vip(1, 80), Protocol::Udp, &pods));
+        host.set(&Setup::default().service(n.vip(1, 80), Protocol::Udp, &pods));
         let mut counts: BTreeMap<SocketAddr, u32> = BTreeMap::new();
         for port in 10_000..10_000 + u16::from(backends) * 100 {
             let (_, out) = host.run(At::PodIngress, &udp(n.client(port), n.vip(1, 80)).bytes());

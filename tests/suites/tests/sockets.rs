@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use dataplane::model::{Family, FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::host::HostSocket;
 use dataplane_common::{Call, Outcome};
-use suites::cases::Machine as _;
+use suites::cases::Datapath as _;
 use suites::host::{Host, plain};
-use suites::world::{Names, World};
+use suites::setup::{Names, Setup};
 
 const NODE: u64 = 7;
 const POD: u64 = 8;
@@ -27,31 +27,31 @@ fn udp() -> HostSocket {
     socket(Protocol::Udp, NODE)
 }
 
-fn in_both_families(test: impl Fn(Names, World)) {
+fn in_both_families(test: impl Fn(Names, Setup)) {
     for family in Family::ALL {
         let names = Names { family };
-        let world = World {
+        let setup = Setup {
             netns: NODE,
-            ..World::default()
+            ..Setup::default()
         };
-        test(names, world.node_at(names.node(0).ip()));
+        test(names, setup.node_at(names.node(0).ip()));
     }
 }
 
-fn host(world: &World) -> Host {
+fn host(setup: &Setup) -> Host {
     let mut host = Host::default();
-    host.set(world);
+    host.set(setup);
     host
 }
 
 #[test]
-fn a_call_to_a_vip_goes_to_a_backend_and_is_shown_as_the_vip() {
-    in_both_families(|names, world| {
+fn a_call_to_a_vip_goes_to_a_backend_and_the_process_sees_the_vip() {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
-        let world = world
+        let setup = setup
             .service(vip, Protocol::Tcp, &[pod])
             .service(vip, Protocol::Udp, &[pod]);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         for (what, mut socket) in [
             (Call::Connect, tcp()),
             (Call::Connect, udp()),
@@ -68,10 +68,10 @@ fn a_call_to_a_vip_goes_to_a_backend_and_is_shown_as_the_vip() {
 }
 
 #[test]
-fn sockets_that_have_met_no_service_are_shown_what_is() {
-    in_both_families(|names, world| {
+fn sockets_without_a_service_see_real_addresses() {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
-        let mut host = host(&world.service(vip, Protocol::Udp, &[pod]));
+        let mut host = host(&setup.service(vip, Protocol::Udp, &[pod]));
         assert_eq!(host.call(Call::Receive, &mut udp(), pod), (Outcome::NotOurs, pod));
         assert_eq!(host.call(Call::Connect, &mut udp(), pod), (Outcome::NotOurs, pod));
         assert_eq!(host.call(Call::Send, &mut udp(), pod), (Outcome::NotOurs, pod));
@@ -80,10 +80,10 @@ fn sockets_that_have_met_no_service_are_shown_what_is() {
 
 #[test]
 fn a_nodes_connections_spread() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let vip = names.vip(1, 80);
         let pods = [2, 3, 4].map(|number| names.pod(number, 8080));
-        let mut host = host(&world.service(vip, Protocol::Tcp, &pods));
+        let mut host = host(&setup.service(vip, Protocol::Tcp, &pods));
         let mut given = BTreeMap::<_, u32>::new();
         for cookie in 1..=900 {
             let mut socket = tcp();
@@ -97,20 +97,20 @@ fn a_nodes_connections_spread() {
 }
 
 #[test]
-fn a_datagram_goes_where_the_last_one_went_while_that_serves() {
-    in_both_families(|names, world| {
+fn a_datagram_goes_to_the_backend_of_the_last_one_while_that_serves() {
+    in_both_families(|names, setup| {
         let (vip, first, second) = (names.vip(1, 53), names.pod(2, 53), names.pod(3, 53));
-        let world = world.service(vip, Protocol::Udp, &[first]);
-        let (mut host, mut socket) = (host(&world), udp());
+        let setup = setup.service(vip, Protocol::Udp, &[first]);
+        let (mut host, mut socket) = (host(&setup), udp());
         assert_eq!(host.call(Call::Send, &mut socket, vip), (Outcome::NewFlow, first));
-        let world = world.endpoints(vip, Protocol::Udp, &[first, second]);
-        host.set(&world);
+        let setup = setup.endpoints(vip, Protocol::Udp, &[first, second]);
+        host.set(&setup);
         assert_eq!(
             host.call(Call::Send, &mut socket, vip),
             (Outcome::Translated, first)
         );
-        let world = world.endpoints(vip, Protocol::Udp, &[second]);
-        host.set(&world);
+        let setup = setup.endpoints(vip, Protocol::Udp, &[second]);
+        host.set(&setup);
         assert_eq!(
             host.call(Call::Send, &mut socket, vip),
             (Outcome::Resteered, second)
@@ -119,7 +119,7 @@ fn a_datagram_goes_where_the_last_one_went_while_that_serves() {
             host.call(Call::Receive, &mut socket, second),
             (Outcome::Translated, vip)
         );
-        host.set(&world.endpoints(vip, Protocol::Udp, &[]));
+        host.set(&setup.endpoints(vip, Protocol::Udp, &[]));
         assert_eq!(
             host.call(Call::Send, &mut socket, vip).0,
             Outcome::RejectedNoEndpoint
@@ -128,13 +128,13 @@ fn a_datagram_goes_where_the_last_one_went_while_that_serves() {
 }
 
 #[test]
-fn only_a_connected_udp_socket_is_announced() {
-    in_both_families(|names, world| {
+fn only_a_connected_udp_socket_is_tracked() {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 53), names.pod(2, 53));
-        let world = world
+        let setup = setup
             .service(vip, Protocol::Udp, &[pod])
             .service(vip, Protocol::Tcp, &[pod]);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         for (what, mut socket, announced) in [
             (Call::Connect, udp(), true),
             (Call::Send, udp(), false),
@@ -152,13 +152,13 @@ fn only_a_connected_udp_socket_is_announced() {
 
 #[test]
 fn an_unconnected_socket_knows_several_names_and_the_last_of_one_backend() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let (a, b) = (names.vip(1, 53), names.vip(2, 53));
         let (pod, other) = (names.pod(2, 53), names.pod(3, 53));
-        let world = world
+        let setup = setup
             .service(a, Protocol::Udp, &[pod])
             .service(b, Protocol::Udp, &[other]);
-        let (mut host, mut socket) = (host(&world), udp());
+        let (mut host, mut socket) = (host(&setup), udp());
         host.call(Call::Send, &mut socket, a);
         host.call(Call::Send, &mut socket, b);
         assert_eq!(host.call(Call::Receive, &mut socket, pod).1, a);
@@ -176,16 +176,16 @@ fn an_unconnected_socket_knows_several_names_and_the_last_of_one_backend() {
 }
 
 #[test]
-fn what_cannot_be_reached_fails_with_an_error_that_says_why() {
-    in_both_families(|names, world| {
+fn calls_to_unreachable_services_fail_with_a_fitting_error() {
+    in_both_families(|names, setup| {
         let pod = names.pod(2, 8080);
         let [empty, dropped, web] = [1, 2, 3].map(|number| names.vip(number, 80));
-        let world = world
+        let setup = setup
             .service(empty, Protocol::Tcp, &[])
             .service(dropped, Protocol::Tcp, &[pod])
             .policy_drops(dropped, Protocol::Tcp)
             .service(web, Protocol::Tcp, &[pod]);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         for (to, outcome, errno) in [
             (empty, Outcome::RejectedNoEndpoint, 111),
             (names.vip(3, 81), Outcome::RejectedUnknownPort, 111),
@@ -204,10 +204,10 @@ fn what_cannot_be_reached_fails_with_an_error_that_says_why() {
 
 #[test]
 fn a_cluster_ip_that_the_node_owns_is_left_to_the_node_and_other_addresses_are_not() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 53), names.pod(2, 53));
         let lent = names.lent(1, 53);
-        let world = world
+        let setup = setup
             .service(vip, Protocol::Udp, &[pod])
             .frontend(
                 vip,
@@ -217,7 +217,7 @@ fn a_cluster_ip_that_the_node_owns_is_left_to_the_node_and_other_addresses_are_n
             )
             .owned(vip.ip())
             .owned(lent.ip());
-        let mut host = host(&world);
+        let mut host = host(&setup);
         assert_eq!(host.call(Call::Send, &mut udp(), vip), (Outcome::OwnAddress, vip));
         assert_eq!(host.call(Call::Send, &mut udp(), lent), (Outcome::NewFlow, pod));
     });
@@ -225,15 +225,15 @@ fn a_cluster_ip_that_the_node_owns_is_left_to_the_node_and_other_addresses_are_n
 
 #[test]
 fn node_ports_are_served_at_the_nodes_addresses_and_on_loopback() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
         let node = names.node(30_080);
-        let world = world
+        let setup = setup
             .service(vip, Protocol::Tcp, &[pod])
             .node_port(vip, Protocol::Tcp, 30_080)
             .own(node.ip(), true)
             .own(names.lent(9, 0).ip(), false);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         let loopbacks: [&str; 2] = match names.family {
             Family::V4 => ["127.0.0.1", "127.9.9.9"],
             Family::V6 => ["::1", "::"],
@@ -261,13 +261,13 @@ fn node_ports_are_served_at_the_nodes_addresses_and_on_loopback() {
 
 #[test]
 fn all_processes_of_the_node_are_one_client() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let vip = names.vip(1, 80);
         let pods = [2, 3, 4].map(|number| names.pod(number, 8080));
-        let world = world
+        let setup = setup
             .service(vip, Protocol::Tcp, &pods)
             .affinity(vip, Protocol::Tcp, 60);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         let first = host.call(Call::Connect, &mut tcp(), vip).1;
         for cookie in 2..50 {
             let mut socket = tcp();
@@ -279,19 +279,19 @@ fn all_processes_of_the_node_are_one_client() {
 
 #[test]
 fn source_ranges_are_asked_for_the_nodes_address() {
-    in_both_families(|names, world| {
+    in_both_families(|names, setup| {
         let pod = names.pod(2, 8080);
         let near = names.range("172.18.0.0/16", "fd00:172:18::/48");
         let far = names.range("203.0.113.0/24", "2001:db8::/32");
-        let mut world = world;
+        let mut setup = setup;
         for (number, range) in [(1, near), (2, far)] {
             let (vip, lent) = (names.vip(number, 80), names.lent(number, 80));
-            world = world
+            setup = setup
                 .service(vip, Protocol::Tcp, &[pod])
                 .load_balancer(vip, Protocol::Tcp, lent)
                 .source_ranges(vip, Protocol::Tcp, &[range]);
         }
-        let mut host = host(&world);
+        let mut host = host(&setup);
         let mut connect = |to| host.call(Call::Connect, &mut tcp(), to).0;
         assert_eq!(connect(names.lent(1, 80)), Outcome::NewFlow);
         assert_eq!(connect(names.lent(2, 80)), Outcome::SourceDropped);
@@ -300,29 +300,29 @@ fn source_ranges_are_asked_for_the_nodes_address() {
 }
 
 #[test]
-fn only_this_nodes_sockets_are_met() {
-    in_both_families(|names, world| {
+fn only_this_nodes_sockets_are_translated() {
+    in_both_families(|names, setup| {
         let (vip, pod) = (names.vip(1, 80), names.pod(2, 8080));
-        let world = world.service(vip, Protocol::Tcp, &[pod]);
+        let setup = setup.service(vip, Protocol::Tcp, &[pod]);
         let mut socket = socket(Protocol::Tcp, POD);
         let left = (Outcome::OtherNamespace, vip);
-        assert_eq!(host(&world).call(Call::Connect, &mut socket, vip), left);
-        let off = World { netns: 0, ..world };
+        assert_eq!(host(&setup).call(Call::Connect, &mut socket, vip), left);
+        let off = Setup { netns: 0, ..setup };
         assert_eq!(host(&off).call(Call::Connect, &mut tcp(), vip), left);
     });
 }
 
 #[test]
-fn pods_on_request_but_only_where_their_device_would_do_no_better() {
-    in_both_families(|names, world| {
+fn pods_sockets_are_translated_on_request_except_where_their_device_does_better() {
+    in_both_families(|names, setup| {
         let pod = names.pod(2, 8080);
         let [plain, sticky] = [1, 2].map(|number| names.vip(number, 80));
         let lent = names.lent(1, 80);
-        let world = World {
+        let setup = Setup {
             pod_sockets: true,
-            ..world
+            ..setup
         };
-        let world = world
+        let setup = setup
             .service(plain, Protocol::Tcp, &[pod])
             .service(plain, Protocol::Udp, &[pod])
             .node_port(plain, Protocol::Tcp, 30_080)
@@ -334,7 +334,7 @@ fn pods_on_request_but_only_where_their_device_would_do_no_better() {
             )
             .service(sticky, Protocol::Tcp, &[pod])
             .affinity(sticky, Protocol::Tcp, 60);
-        let mut host = host(&world);
+        let mut host = host(&setup);
         let loopback = match names.family {
             Family::V4 => "127.0.0.1",
             Family::V6 => "::1",

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kube_proxy_asks_for() {
+    fn the_selector_of_kube_proxy() {
         let selector = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
         assert!(matches(selector, &[("app", "web")]));
         assert!(!matches(selector, &[("service.kubernetes.io/headless", "")]));

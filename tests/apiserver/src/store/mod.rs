@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_left_the_ring_is_gone() {
+    fn changes_older_than_the_history_are_gone() {
         let mut store = Store::new(2);
         for name in ["a", "b", "c"] {
             put(&mut store, service(name, "x"));

@@ -42,7 +42,7 @@ async fn a_token_and_a_client_certificate_let_a_client_in() {
 }
 
 #[tokio::test]
-async fn nobody_and_strangers_are_unauthorized() {
+async fn unknown_and_missing_logins_are_unauthorized() {
     let fixture = fixture();
     let stranger = Authority::new()
         .unwrap()

@@ -43,7 +43,7 @@ async fn next(events: &mut Events) -> String {
 }
 
 #[tokio::test]
-async fn changes_after_the_version_are_told_in_order() {
+async fn changes_after_the_version_arrive_in_order() {
     let fixture = fixture();
     let start = fixture.put(service("old", "x")).unwrap().to_string();
     fixture.put(service("a", "x")).unwrap();

@@ -17,9 +17,9 @@ use dataplane::plan::{
 use dataplane_common as common;
 use dataplane_common::{FlowKey, FlowValue, Hook, Port, State, Tick};
 use nix::time::{ClockId, clock_gettime};
-use suites::cases::Machine as _;
+use suites::cases::Datapath as _;
 use suites::kernel::Kernel;
-use suites::world::World;
+use suites::setup::Setup;
 
 /// How much the maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +89,9 @@ impl Filled {
             max_services: services * 2,
             ..Sizes::default()
         });
-        kernel.set(&World {
+        kernel.set(&Setup {
             state: services_of(size.services),
-            ..World::default()
+            ..Setup::default()
         });
         let tables = kernel.tables();
         fill(&mut tables.v4, size.flows)?;
@@ -149,7 +149,7 @@ pub(super) fn place(family: Family, number: u32) -> SocketAddr {
                 .into()
         }
     };
-    // The port changes on the way as well.
+    // The port changes on the path as well.
     SocketAddr::new(ip, 8080 + (number % 2) as u16)
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The time a packet spends in Shunt's programs, by the way it takes, and by how much the maps hold.
+//! The time that a packet spends in Shunt's programs, by its path and by the number of entries in the maps.
 //!
 //! The kernel runs a program on one packet again and again (BPF_PROG_TEST_RUN) and tells the mean. What a program
 //! rewrites stays rewritten for the next run: so flows lead in a circle, from the destination of one to that of the
 //! next, and every run finds a flow. Ways that are gone once per flow (the first packet, a refusal) are run once for
-//! each of many packets; the clock is then part of the number, and an empty program, run the same way, tells how much.
+//! each of many packets; the clock is then part of the number, and an empty program, measured in the same way, shows how much.
 
 mod maps;
-mod ways;
+mod paths;
 
 use dataplane::kernel::Counters;
 use suites::kernel::Kernel;
@@ -16,9 +16,9 @@ use crate::plan::{Plan, pin_to_last_cpu, tell};
 use crate::raw;
 use crate::series::{Samples, Section, Series};
 use maps::{Filled, Size};
-use ways::{Pace, Way};
+use paths::{Pace, PacketPath};
 
-/// Measures all ways on all sizes, in turns.
+/// Measures all paths on all sizes, in turns.
 pub fn run(plan: &Plan) -> anyhow::Result<Vec<Series>> {
     std::thread::scope(|scope| match scope.spawn(|| measure(plan)).join() {
         Ok(series) => series,
@@ -39,14 +39,14 @@ fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
         contenders.push(Filled::new(*size)?);
     }
     let empty = raw::Program::empty()?;
-    let ways = ways::all();
-    let mut found = vec![vec![Samples::default(); contenders.len()]; ways.len()];
+    let paths = paths::all();
+    let mut found = vec![vec![Samples::default(); contenders.len()]; paths.len()];
     let mut idle = [Samples::default(), Samples::default()];
     for turn in 0..plan.turns() {
         tell(format_args!("packet: turn {} of {}", turn + 1, plan.turns()));
-        for (way, row) in ways.iter().zip(&mut found) {
+        for (path, row) in paths.iter().zip(&mut found) {
             for (filled, samples) in contenders.iter_mut().zip(row) {
-                samples.0.push(one(filled, way, turn)?);
+                samples.0.push(one(filled, path, turn)?);
             }
         }
         for (pace, samples) in Pace::ALL.into_iter().zip(&mut idle) {
@@ -65,11 +65,11 @@ fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
             more_is_better: false,
             samples: samples.clone(),
         }));
-        for (way, row) in ways.iter().zip(&found).filter(|(way, _)| way.pace == pace) {
+        for (path, row) in paths.iter().zip(&found).filter(|(path, _)| path.pace == pace) {
             series.extend(contenders.iter().zip(row).map(|(filled, samples)| Series {
                 section: Section::Packet,
                 table: String::new(),
-                case: way.name.clone(),
+                case: path.name.clone(),
                 contender: filled.size.to_string(),
                 unit: "ns",
                 more_is_better: false,
@@ -80,47 +80,47 @@ fn measure(plan: &Plan) -> anyhow::Result<Vec<Series>> {
     Ok(series)
 }
 
-/// One turn of one way; a packet that ends otherwise than it should is an error.
-fn one(filled: &mut Filled, way: &Way, turn: usize) -> anyhow::Result<f64> {
-    (way.prepare)(filled, way.family, turn)?;
-    let before = ended(&mut filled.kernel, way);
-    let (mean, runs) = match way.pace {
+/// One turn of one path; a packet that ends otherwise than it should is an error.
+fn one(filled: &mut Filled, path: &PacketPath, turn: usize) -> anyhow::Result<f64> {
+    (path.prepare)(filled, path.family, turn)?;
+    let before = ended(&mut filled.kernel, path);
+    let (mean, runs) = match path.pace {
         Pace::Again => {
-            let packet = (way.packet)(way.family, 0, turn);
+            let packet = (path.packet)(path.family, 0, turn);
             // Once around first, so that no flow is marked as used (once a second) while the clock runs.
-            let circle = filled.size.circle(way.protocol);
-            filled.kernel.test_run(way.at, &packet, circle);
+            let circle = filled.size.circle(path.protocol);
+            filled.kernel.test_run(path.at, &packet, circle);
             let runs = Pace::RUNS.max(circle);
-            let (_, _, mean) = filled.kernel.test_run(way.at, &packet, runs);
+            let (_, _, mean) = filled.kernel.test_run(path.at, &packet, runs);
             (mean.as_nanos() as f64, runs + circle)
         }
         Pace::Once => {
             let mut times = Samples::default();
             for number in 0..Pace::PACKETS {
-                let packet = (way.packet)(way.family, number, turn);
-                let (_, _, time) = filled.kernel.test_run(way.at, &packet, 1);
+                let packet = (path.packet)(path.family, number, turn);
+                let (_, _, time) = filled.kernel.test_run(path.at, &packet, 1);
                 times.0.push(time.as_nanos() as f64);
             }
             (times.quantile(0.5).unwrap_or_default(), Pace::PACKETS)
         }
     };
-    let so = ended(&mut filled.kernel, way) - before;
+    let so = ended(&mut filled.kernel, path) - before;
     anyhow::ensure!(
         so == u64::from(runs),
         "{} on {}: {so} of {runs} packets ended as {:?}",
-        way.name,
+        path.name,
         filled.size,
-        way.outcome
+        path.outcome
     );
     Ok(mean)
 }
 
-/// How many packets have ended as those of a way should.
-fn ended(kernel: &mut Kernel, way: &Way) -> u64 {
+/// How many packets have ended as those of a path should.
+fn ended(kernel: &mut Kernel, path: &PacketPath) -> u64 {
     Counters(kernel.tables())
         .outcomes()
         .into_iter()
-        .filter(|count| count.outcome == way.outcome.as_str())
+        .filter(|count| count.outcome == path.outcome.as_str())
         .map(|count| count.packets)
         .sum()
 }

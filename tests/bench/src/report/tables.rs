@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_told_as_times_the_baseline() {
+    fn others_are_shown_as_multiples_of_the_baseline() {
         let all = [
             series("UDP", BASELINE, &[100.0, 200.0, 100.0]),
             series("UDP", "other", &[90.0, 180.0, 90.0]),

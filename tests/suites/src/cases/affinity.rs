@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use dataplane::model::{FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::Outcome;
 
-use super::{Case, Out, Step, becomes, meet};
+use super::{Case, Out, Step, becomes, send};
 use crate::packet::tcp;
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 const TCP: Protocol = Protocol::Tcp;
 
@@ -17,9 +17,9 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 }
 
 /// Eight backends, one of them alone to begin with, at a ClusterIP, a NodePort and a load balancer's address.
-fn world(n: Names, backends: &[SocketAddr]) -> World {
+fn setup(n: Names, backends: &[SocketAddr]) -> Setup {
     let vip = n.vip(1, 80);
-    World::default()
+    Setup::default()
         .service(vip, TCP, backends)
         .node_port(vip, TCP, 30_080)
         .load_balancer(vip, TCP, n.lent(1, 80))
@@ -53,7 +53,7 @@ fn some_other(
     from.map(|port| {
         let client = n.client(port);
         let wanted = backends.iter().map(|pod| tcp("S", client, *pod).bytes());
-        meet(
+        send(
             At::PodIngress,
             &tcp("S", client, to),
             Outcome::NewFlow,
@@ -66,9 +66,9 @@ fn some_other(
 fn sticks(n: Names) -> Case {
     let (vip, first) = (n.vip(1, 80), n.pod(3, 8080));
     let mut steps = vec![
-        Step::World(world(n, &[first])),
+        Step::Setup(setup(n, &[first])),
         goes(n, 40_000, vip, first),
-        Step::World(world(n, &[first]).endpoints(vip, TCP, &pods(n))),
+        Step::Setup(setup(n, &[first]).endpoints(vip, TCP, &pods(n))),
     ];
     for port in 40_001..40_020 {
         let to = [vip, n.node(30_080), n.lent(1, 80)][port as usize % 3];
@@ -84,9 +84,9 @@ fn expires(n: Names) -> Case {
     let (vip, first) = (n.vip(1, 80), n.pod(3, 8080));
     let others: Vec<_> = pods(n).into_iter().filter(|pod| *pod != first).collect();
     let mut steps = vec![
-        Step::World(world(n, &[first])),
+        Step::Setup(setup(n, &[first])),
         goes(n, 40_000, vip, first),
-        Step::World(world(n, &[first]).endpoints(vip, TCP, &pods(n))),
+        Step::Setup(setup(n, &[first]).endpoints(vip, TCP, &pods(n))),
         Step::Age(80),
         goes(n, 40_001, vip, first),
         // Each new connection begins the time anew.
@@ -97,22 +97,22 @@ fn expires(n: Names) -> Case {
     steps.push(Step::Age(110));
     steps.extend(some_other(n, vip, 40_003..40_004, &others));
     Case {
-        name: "affinity ends so long after the last new connection [49]",
+        name: "affinity ends when its timeout has passed since the last new connection [49]",
         steps,
     }
 }
 
 fn follows_the_set(n: Names) -> Case {
     let (vip, first, second) = (n.vip(1, 80), n.pod(3, 8080), n.pod(5, 8080));
-    let before = world(n, &[first]);
+    let before = setup(n, &[first]);
     Case {
-        name: "affinity to a backend that has gone is replaced, and stays replaced [49]",
+        name: "affinity to a removed backend is replaced for good [49]",
         steps: vec![
-            Step::World(before.clone()),
+            Step::Setup(before.clone()),
             goes(n, 40_000, vip, first),
-            Step::World(before.clone().endpoints(vip, TCP, &[second])),
+            Step::Setup(before.clone().endpoints(vip, TCP, &[second])),
             goes(n, 40_001, vip, second),
-            Step::World(before.endpoints(vip, TCP, &[first, second])),
+            Step::Setup(before.endpoints(vip, TCP, &[first, second])),
             goes(n, 40_002, vip, second),
             goes(n, 40_003, n.node(30_080), second),
             goes(n, 40_004, vip, second),
@@ -124,8 +124,8 @@ fn follows_the_set(n: Names) -> Case {
 fn keeps_to_policy(n: Names) -> Case {
     let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
     let (here, elsewhere) = (n.pod(1, 8080), n.pod(2, 8080));
-    let world = |backends: &[SocketAddr]| {
-        World::default()
+    let setup = |backends: &[SocketAddr]| {
+        Setup::default()
             .service(vip, TCP, backends)
             .frontend(
                 vip,
@@ -146,11 +146,11 @@ fn keeps_to_policy(n: Names) -> Case {
         )
     };
     Case {
-        name: "affinity does not lead past a policy Local, and what the policy chose is kept [48]",
+        name: "affinity never overrides a policy Local, and keeps the policy's choice [48]",
         steps: vec![
-            Step::World(world(&[elsewhere])),
+            Step::Setup(setup(&[elsewhere])),
             outside(40_000, vip, elsewhere),
-            Step::World(world(&[elsewhere]).endpoints(vip, TCP, &[here, elsewhere])),
+            Step::Setup(setup(&[elsewhere]).endpoints(vip, TCP, &[here, elsewhere])),
             outside(40_001, vip, elsewhere),
             outside(40_002, balancer, here),
             outside(40_003, vip, here),

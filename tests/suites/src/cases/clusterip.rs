@@ -4,9 +4,9 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::{Case, Out, Step, becomes, meet};
+use super::{Case, Out, Step, becomes, send};
 use crate::packet::{tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -24,7 +24,7 @@ fn there_and_back(n: Names) -> Case {
     Case {
         name: "a connection to a VIP reaches the backend and comes back from the VIP [1, 2]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
             becomes(At::PodIngress, &syn, Outcome::NewFlow, client, pod),
             Step::Flows(2),
             becomes(
@@ -65,17 +65,17 @@ fn keeps_its_backend(n: Names) -> Case {
     let query = udp(client, vip);
     let grown: Vec<_> = (1..60).map(|number| n.pod(number, 53)).collect();
     Case {
-        name: "a flow keeps its backend when others come [3, 6]",
+        name: "a flow keeps its backend when others are added [3, 6]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[n.pod(1, 53)])),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[n.pod(1, 53)])),
             becomes(At::PodIngress, &query, Outcome::NewFlow, client, n.pod(1, 53)),
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(vip, Protocol::Udp, &[n.pod(1, 53)])
                     .endpoints(vip, Protocol::Udp, &grown),
             ),
             becomes(At::PodIngress, &query, Outcome::Translated, client, n.pod(1, 53)),
-            meet(
+            send(
                 At::PodIngress,
                 &udp(n.client(40_001), vip),
                 Outcome::NewFlow,
@@ -95,8 +95,8 @@ fn same_port_two_protocols(n: Names) -> Case {
     Case {
         name: "one address and port is two Services over TCP and UDP [17]",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(vip, Protocol::Tcp, &[n.pod(1, 5353)])
                     .service(vip, Protocol::Udp, &[n.pod(3, 53)]),
             ),
@@ -128,9 +128,9 @@ fn same_port_two_protocols(n: Names) -> Case {
 fn off_node_client(n: Names) -> Case {
     let (client, vip, pod) = (n.outside(40_000), n.vip(1, 80), n.pod(1, 8080));
     Case {
-        name: "an outside client of a VIP whose backend is on this node keeps its address [30, 41]",
+        name: "a client outside keeps its address if the VIP's backend is on this node [30, 41]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
             becomes(
                 At::UplinkIngress,
                 &tcp("S", client, vip),
@@ -154,9 +154,9 @@ fn from_outside(n: Names) -> Case {
     let (client, vip, pod) = (n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let node = n.node(61_234);
     Case {
-        name: "an outside client's flow to a backend elsewhere is masqueraded after routing [31]",
+        name: "a client outside is masqueraded after routing if the backend is on another node [31]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
             becomes(
                 At::UplinkIngress,
                 &tcp("S", client, vip),

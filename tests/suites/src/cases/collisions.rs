@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::talk::{Talk, ack, flagged, numbered, rst, syn, syn_ack};
-use super::{Case, Out, Step, meet, passes};
+use super::conversation::{Conversation, ack, flagged, numbered, rst, syn, syn_ack};
+use super::{Case, Out, Step, passes, send};
 use crate::packet::{Packet, tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -29,26 +29,26 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 /// The packet goes to the pod with its client moved to any port of the node's range.
 fn moves(packet: &Packet, outcome: Outcome, n: Names, to: SocketAddr) -> Step {
     let moved = (61_000..65_000).map(|port| packet.between(n.client(port), to).bytes());
-    meet(At::PodIngress, packet, outcome, Out::OneOf(moved.collect()))
+    send(At::PodIngress, packet, outcome, Out::OneOf(moved.collect()))
 }
 
 fn two_vips(n: Names) -> Case {
     let (client, pod) = (n.client(40_000), n.pod(1, 80));
-    let talk = Talk::of_pod(client, n.vip(1, 80), pod);
+    let conversation = Conversation::of_pod(client, n.vip(1, 80), pod);
     let second = tcp("S", client, n.vip(2, 80));
     Case {
         name: "two VIPs with one backend, from one source port, are two connections to it",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(n.vip(1, 80), Protocol::Tcp, &[pod])
                     .service(n.vip(2, 80), Protocol::Tcp, &[pod]),
             ),
-            talk.opens(syn),
+            conversation.opens(syn),
             moves(&second, Outcome::Moved, n, pod),
             moves(&second, Outcome::Translated, n, pod),
             Step::Flows(4),
-            talk.is_answered(numbered("SA", 1, 1_001)),
+            conversation.is_answered(numbered("SA", 1, 1_001)),
         ],
     }
 }
@@ -58,20 +58,20 @@ fn evicted(
     n: Names,
     protocol: Protocol,
     packet: fn(SocketAddr, SocketAddr) -> Packet,
-) -> (Talk, Talk, Vec<Step>) {
+) -> (Conversation, Conversation, Vec<Step>) {
     let (client, pod) = (n.client(40_000), n.pod(1, 80));
     let (first, second) = (
-        Talk::of_pod(client, n.vip(1, 80), pod),
-        Talk::of_pod(client, n.vip(2, 80), pod),
+        Conversation::of_pod(client, n.vip(1, 80), pod),
+        Conversation::of_pod(client, n.vip(2, 80), pod),
     );
-    let mut world = World::default();
+    let mut setup = Setup::default();
     for vip in 1..=3 {
-        world = world.service(n.vip(vip, 80), protocol, &[pod]);
+        setup = setup.service(n.vip(vip, 80), protocol, &[pod]);
     }
     let steps = vec![
-        Step::World(world),
+        Step::Setup(setup),
         first.opens(packet),
-        Step::Lose(Hook::Egress, protocol, pod, client),
+        Step::Evict(Hook::Egress, protocol, pod, client),
         second.opens(packet),
         Step::Flows(3),
     ];
@@ -89,7 +89,7 @@ fn evicted_udp(n: Names) -> Case {
         Step::Flows(4),
     ]);
     Case {
-        name: "a flow whose replies have come to be another's goes by another port",
+        name: "a flow whose reply tuple another flow took moves to another port",
         steps,
     }
 }
@@ -108,7 +108,7 @@ fn evicted_tcp(n: Names) -> Case {
         Step::Flows(6),
     ]);
     Case {
-        name: "the end of a connection whose replies have come to be another's leaves that one alone",
+        name: "the end of a connection leaves the flow alone that took its reply tuple",
         steps,
     }
 }
@@ -122,7 +122,7 @@ fn evicted_syn(n: Names) -> Case {
         second.is_answered(syn_ack),
     ]);
     Case {
-        name: "a SYN on a flow whose replies have come to be another's goes by another port",
+        name: "a SYN on a flow whose reply tuple another flow took moves to another port",
         steps,
     }
 }
@@ -138,7 +138,7 @@ fn evicted_and_over(n: Names) -> Case {
         Step::Flows(2),
     ]);
     Case {
-        name: "a SYN on a flow whose replies have come to be those of a finished one gets them back",
+        name: "a SYN on a flow whose reply tuple a finished flow took gets the tuple back",
         steps,
     }
 }
@@ -146,16 +146,18 @@ fn evicted_and_over(n: Names) -> Case {
 /// The table lost what leads the client to its pod, and the client's flow has another pod by now.
 fn evicted_request(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
-    let [first, second] = [1, 2].map(|number| Talk::of_pod(client, vip, n.pod(number, 80)));
-    let world = |talk: Talk| Step::World(World::default().service(vip, Protocol::Udp, &[talk.pod]));
+    let [first, second] = [1, 2].map(|number| Conversation::of_pod(client, vip, n.pod(number, 80)));
+    let setup = |conversation: Conversation| {
+        Step::Setup(Setup::default().service(vip, Protocol::Udp, &[conversation.pod]))
+    };
     Case {
-        name: "replies are translated also where the client's flow goes elsewhere by now",
+        name: "replies are translated even after the client's flow moved to another backend",
         steps: vec![
-            world(first),
+            setup(first),
             first.opens(udp),
             first.is_answered(udp),
-            world(second),
-            Step::Lose(Hook::Ingress, Protocol::Udp, client, vip),
+            setup(second),
+            Step::Evict(Hook::Ingress, Protocol::Udp, client, vip),
             second.opens(udp),
             Step::Age(2),
             first.is_answered(udp),
@@ -168,15 +170,15 @@ fn evicted_request(n: Names) -> Case {
 
 fn direct_after(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     Case {
         name: "a direct connection from the port of a finished Service connection is untouched",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            talk.opens(syn),
-            talk.is_answered(numbered("SA", 1, 1_001)),
-            talk.asks(flagged("FA"), Outcome::Translated),
-            talk.is_answered(flagged("FA")),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            conversation.opens(syn),
+            conversation.is_answered(numbered("SA", 1, 1_001)),
+            conversation.asks(flagged("FA"), Outcome::Translated),
+            conversation.is_answered(flagged("FA")),
             passes(
                 At::PodIngress,
                 &tcp("S", client, pod).numbers(5_000, 0),
@@ -194,19 +196,19 @@ fn direct_after(n: Names) -> Case {
 
 fn direct_beside(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     let direct = tcp("S", client, pod).numbers(5_000, 0);
     let more = tcp("A", client, pod).numbers(5_001, 1);
     Case {
         name: "a direct connection beside a live Service connection of its port goes by another port",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            talk.opens(syn),
-            talk.is_answered(numbered("SA", 1, 1_001)),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            conversation.opens(syn),
+            conversation.is_answered(numbered("SA", 1, 1_001)),
             moves(&direct, Outcome::DirectMoved, n, pod),
             moves(&more, Outcome::Translated, n, pod),
-            talk.is_answered(numbered("A", 2, 1_002)),
-            talk.asks(numbered("A", 1_002, 2), Outcome::Translated),
+            conversation.is_answered(numbered("A", 2, 1_002)),
+            conversation.asks(numbered("A", 1_002, 2), Outcome::Translated),
         ],
     }
 }
@@ -217,13 +219,13 @@ fn direct_before(n: Names) -> Case {
     Case {
         name: "a direct connection that was there first keeps its tuple; the Service's moves with the next SYN",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
             passes(
                 At::PodIngress,
                 &tcp("S", client, pod).numbers(5_000, 0),
                 Outcome::NotOurs,
             ),
-            Talk::of_pod(client, vip, pod).opens(syn),
+            Conversation::of_pod(client, vip, pod).opens(syn),
             // The backend has a connection with this tuple: its answer is a challenge ACK.
             passes(
                 At::PodEgress,
@@ -248,17 +250,17 @@ fn direct_before(n: Names) -> Case {
 
 fn direct_udp(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 53), n.pod(1, 53));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     let direct = udp(client, pod);
     Case {
         name: "a direct UDP packet from the port of a live Service flow goes by another port",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod])),
             passes(At::PodIngress, &direct, Outcome::NotOurs),
-            talk.opens(udp),
+            conversation.opens(udp),
             moves(&direct, Outcome::DirectMoved, n, pod),
             moves(&direct, Outcome::Translated, n, pod),
-            talk.is_answered(udp),
+            conversation.is_answered(udp),
             Step::Age(400),
             passes(At::PodIngress, &direct, Outcome::StaleRemoved),
             passes(At::PodIngress, &direct, Outcome::NotOurs),

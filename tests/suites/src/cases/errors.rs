@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
-use super::talk::{Talk, syn};
+use super::conversation::{Conversation, syn};
 use super::{Case, Out, Step, becomes, passes, raw};
-use crate::forge::{Icmp, Shape, with_destination_options, with_options};
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
-use crate::world::{At, Names, World};
+use crate::packet_variants::{Icmp, Shape, with_destination_options, with_options};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -51,11 +51,11 @@ fn error(
 }
 
 /// About what the client sent, as the client hears of it: if the pod made it, from whom the client called.
-fn to_client(talk: &Talk, by: IpAddr) -> Step {
-    let (client, called, pod) = (talk.client, talk.called, talk.pod);
+fn to_client(conversation: &Conversation, by: IpAddr) -> Step {
+    let (client, called, pod) = (conversation.client, conversation.called, conversation.pod);
     let shown = if by == pod.ip() { called.ip() } else { by };
     error(
-        talk.hooks.1,
+        conversation.hooks.1,
         (by, client.ip(), &udp(client, pod)),
         (shown, client.ip(), &udp(client, called)),
         ALL,
@@ -63,10 +63,10 @@ fn to_client(talk: &Talk, by: IpAddr) -> Step {
 }
 
 /// About what the pod answered, and on its way to the pod.
-fn to_pod(talk: &Talk, by: IpAddr) -> Step {
-    let (client, called, pod) = (talk.client, talk.called, talk.pod);
+fn to_pod(conversation: &Conversation, by: IpAddr) -> Step {
+    let (client, called, pod) = (conversation.client, conversation.called, conversation.pod);
     error(
-        talk.hooks.0,
+        conversation.hooks.0,
         (by, called.ip(), &udp(called, client)),
         (by, pod.ip(), &udp(pod, client)),
         ALL,
@@ -74,10 +74,10 @@ fn to_pod(talk: &Talk, by: IpAddr) -> Step {
 }
 
 /// About what left in the node's name, and on its way to the client.
-fn back_in(talk: &Talk, node: SocketAddr, by: IpAddr) -> Step {
-    let (client, pod) = (talk.client, talk.pod);
+fn back_in(conversation: &Conversation, node: SocketAddr, by: IpAddr) -> Step {
+    let (client, pod) = (conversation.client, conversation.pod);
     error(
-        talk.hooks.0,
+        conversation.hooks.0,
         (by, node.ip(), &udp(node, pod)),
         (by, client.ip(), &udp(client, pod)),
         ALL,
@@ -85,11 +85,11 @@ fn back_in(talk: &Talk, node: SocketAddr, by: IpAddr) -> Step {
 }
 
 /// About an answer to the node's name, and on its way to the pod: if the client made it, from the node.
-fn back_out(talk: &Talk, node: SocketAddr, by: IpAddr) -> Step {
-    let (client, pod) = (talk.client, talk.pod);
+fn back_out(conversation: &Conversation, node: SocketAddr, by: IpAddr) -> Step {
+    let (client, pod) = (conversation.client, conversation.pod);
     let shown = if by == client.ip() { node.ip() } else { by };
     error(
-        talk.hooks.1,
+        conversation.hooks.1,
         (by, pod.ip(), &udp(pod, client)),
         (shown, pod.ip(), &udp(pod, node)),
         ALL,
@@ -106,38 +106,38 @@ fn untouched(at: At, kind: Icmp, by: IpAddr, to: IpAddr, about: &Packet, quote: 
     )
 }
 
-fn web(n: Names) -> (Talk, Step) {
-    let talk = Talk::of_pod(n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
-    let world = World::default()
-        .service(talk.called, Protocol::Tcp, &[talk.pod])
-        .service(talk.called, Protocol::Udp, &[talk.pod]);
-    (talk, Step::World(world))
+fn web(n: Names) -> (Conversation, Step) {
+    let conversation = Conversation::of_pod(n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
+    let setup = Setup::default()
+        .service(conversation.called, Protocol::Tcp, &[conversation.pod])
+        .service(conversation.called, Protocol::Udp, &[conversation.pod]);
+    (conversation, Step::Setup(setup))
 }
 
 fn towards_the_client(n: Names) -> Case {
-    let (talk, world) = web(n);
+    let (conversation, setup) = web(n);
     Case {
-        name: "an error about a client's packet is about the VIP, and from it if the backend made it [55, 88]",
+        name: "an error about a client's packet quotes the VIP, and comes from it if the backend sent it [55, 88]",
         steps: vec![
-            world,
-            talk.opens(udp),
-            to_client(&talk, talk.pod.ip()),
-            to_client(&talk, n.router()),
+            setup,
+            conversation.opens(udp),
+            to_client(&conversation, conversation.pod.ip()),
+            to_client(&conversation, n.router()),
             Step::Flows(2),
         ],
     }
 }
 
 fn towards_the_backend(n: Names) -> Case {
-    let (talk, world) = web(n);
+    let (conversation, setup) = web(n);
     Case {
-        name: "an error about a reply finds its way to the backend, about what the backend sent [57]",
+        name: "an error about a reply reaches the backend and quotes the packet that the backend sent [57]",
         steps: vec![
-            world,
-            talk.opens(udp),
-            talk.is_answered(udp),
-            to_pod(&talk, talk.client.ip()),
-            to_pod(&talk, n.router()),
+            setup,
+            conversation.opens(udp),
+            conversation.is_answered(udp),
+            to_pod(&conversation, conversation.client.ip()),
+            to_pod(&conversation, n.router()),
             Step::Flows(2),
         ],
     }
@@ -152,10 +152,10 @@ fn header(n: Names) -> usize {
 }
 
 fn quoted_in_part(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
     let (sent, routed) = (syn(client, vip), syn(client, pod));
-    let mut steps = vec![world, talk.opens(syn)];
+    let mut steps = vec![setup, conversation.opens(syn)];
     // RFC 792 promises 8 bytes of the transport; TCP's checksum is in its 17th and 18th.
     for quote in [4, 8, 16, 18, 19, 20] {
         steps.push(error(
@@ -187,10 +187,10 @@ fn quoted_in_part(n: Names) -> Case {
 }
 
 fn of_every_kind(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
     let (sent, routed) = (syn(client, vip), syn(client, pod));
-    let mut steps = vec![world, talk.opens(syn)];
+    let mut steps = vec![setup, conversation.opens(syn)];
     for kind in Icmp::ERRORS {
         let message = |by, about: &Packet| kind.message(by, client.ip(), &about.bytes(), ALL);
         steps.push(raw(
@@ -211,45 +211,45 @@ fn of_every_kind(n: Names) -> Case {
         ));
     }
     Case {
-        name: "every kind of error is translated, and nothing that is none [55, 56, 60]",
+        name: "every kind of ICMP error is translated, and no other ICMP message [55, 56, 60]",
         steps,
     }
 }
 
 fn masqueraded(n: Names) -> Case {
-    let talk = Talk::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let conversation = Conversation::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let (node, router) = (n.node(61_234), n.router());
     Case {
-        name: "errors about a masqueraded flow pass both pairs, either way [55, 57]",
+        name: "errors about a masqueraded flow are translated by both pairs, in both directions [55, 57]",
         steps: vec![
-            Step::World(World::default().service(talk.called, Protocol::Udp, &[talk.pod])),
-            talk.opens(udp),
-            talk.leaves_as(node, udp, Outcome::Masqueraded),
+            Step::Setup(Setup::default().service(conversation.called, Protocol::Udp, &[conversation.pod])),
+            conversation.opens(udp),
+            conversation.leaves_as(node, udp, Outcome::Masqueraded),
             // Made by the backend, and by a router on the way to it.
-            back_in(&talk, node, talk.pod.ip()),
-            to_client(&talk, talk.pod.ip()),
-            back_in(&talk, node, router),
-            to_client(&talk, router),
+            back_in(&conversation, node, conversation.pod.ip()),
+            to_client(&conversation, conversation.pod.ip()),
+            back_in(&conversation, node, router),
+            to_client(&conversation, router),
             // Made by the client, and by a router on the way to it.
-            to_pod(&talk, talk.client.ip()),
-            back_out(&talk, node, talk.client.ip()),
-            back_out(&talk, node, router),
+            to_pod(&conversation, conversation.client.ip()),
+            back_out(&conversation, node, conversation.client.ip()),
+            back_out(&conversation, node, router),
             Step::Flows(4),
         ],
     }
 }
 
 fn hairpin(n: Names) -> Case {
-    let talk = Talk::of_pod(n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080));
-    let (node, me) = (n.node(61_500), talk.client.ip());
+    let conversation = Conversation::of_pod(n.pod(1, 61_500), n.vip(1, 80), n.pod(1, 8080));
+    let (node, me) = (n.node(61_500), conversation.client.ip());
     Case {
-        name: "a pod that refuses its own packet hears so from the VIP",
+        name: "a pod that refuses its own packet gets the error from the VIP",
         steps: vec![
-            Step::World(World::default().service(talk.called, Protocol::Udp, &[talk.pod])),
-            talk.opens(udp),
-            talk.leaves_as(node, udp, Outcome::Masqueraded),
-            back_in(&talk, node, me),
-            to_client(&talk, me),
+            Step::Setup(Setup::default().service(conversation.called, Protocol::Udp, &[conversation.pod])),
+            conversation.opens(udp),
+            conversation.leaves_as(node, udp, Outcome::Masqueraded),
+            back_in(&conversation, node, me),
+            to_client(&conversation, me),
         ],
     }
 }
@@ -259,10 +259,10 @@ fn moved(n: Names) -> Case {
     let (first, second) = (tcp("S", client, n.vip(1, 80)), tcp("S", client, n.vip(2, 80)));
     let there = tcp("S", n.client(61_000), pod);
     Case {
-        name: "an error about a flow that was given another port names the port that its client knows",
+        name: "an error about a flow that moved to another port quotes the client's own port",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(n.vip(1, 80), Protocol::Tcp, &[pod])
                     .service(n.vip(2, 80), Protocol::Tcp, &[pod])
                     .ports(61_000, 1),
@@ -291,7 +291,7 @@ fn about_sctp(n: Names) -> Case {
     Case {
         name: "an error about SCTP is translated; its checksum covers no address [58]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Sctp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Sctp, &[pod])),
             becomes(At::PodIngress, &init(vip), Outcome::NewFlow, client, pod),
             error(
                 At::PodEgress,
@@ -304,11 +304,11 @@ fn about_sctp(n: Names) -> Case {
 }
 
 fn between_headers(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
     let (sent, routed) = (udp(client, vip), udp(client, pod));
     let kind = Icmp::TooBig;
-    let mut steps = vec![world, talk.opens(udp)];
+    let mut steps = vec![setup, conversation.opens(udp)];
     let mut shapes: Vec<(Shape, Shape)> = vec![
         (with_options, <[u8]>::to_vec),
         (<[u8]>::to_vec, with_options),
@@ -331,14 +331,14 @@ fn between_headers(n: Names) -> Case {
         ));
     }
     Case {
-        name: "IP options and extension headers do not hide an error, nor what it quotes [63]",
+        name: "IP options and extension headers hide neither an error nor the packet it quotes [63]",
         steps,
     }
 }
 
 fn without_checksum(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
     let kind = Icmp::PortUnreachable;
     let without = |packet: &Packet| {
         let mut bytes = packet.bytes();
@@ -347,7 +347,7 @@ fn without_checksum(n: Names) -> Case {
         bytes
     };
     let message = |by, about: &Packet| kind.message(by, client.ip(), &without(about), ALL);
-    let mut steps = vec![world, talk.opens(udp)];
+    let mut steps = vec![setup, conversation.opens(udp)];
     steps.push(raw(
         At::PodEgress,
         message(pod.ip(), &udp(client, pod)),
@@ -355,21 +355,21 @@ fn without_checksum(n: Names) -> Case {
         Out::Packet(message(vip.ip(), &udp(client, vip))),
     ));
     Case {
-        name: "a quoted UDP packet without a checksum is given none [12, 66]",
+        name: "a quoted UDP packet without a checksum stays without one [12, 66]",
         steps,
     }
 }
 
 fn of_no_flow(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, pod) = (talk.client, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, pod) = (conversation.client, conversation.pod);
     let later = {
         // Quoting a later part of a packet, which has no ports: here it is bytes like any.
         let mut bytes = udp(client, pod).bytes();
         bytes[21] = 1;
         Icmp::TimeExceeded.message(n.router(), client.ip(), &bytes, ALL)
     };
-    let mut steps = vec![world, talk.opens(udp)];
+    let mut steps = vec![setup, conversation.opens(udp)];
     for at in [At::PodIngress, At::PodEgress, At::UplinkIngress, At::UplinkEgress] {
         let other = udp(n.client(40_001), pod);
         steps.push(untouched(
@@ -397,38 +397,38 @@ fn of_no_flow(n: Names) -> Case {
         ALL,
     ));
     Case {
-        name: "an error about no flow of ours passes byte for byte [60]",
+        name: "an error about a flow of no Service passes byte for byte [60]",
         steps,
     }
 }
 
 fn to_a_vip(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
     let about = udp(vip, client);
     let stray = Icmp::PortUnreachable.message(client.ip(), vip.ip(), &about.bytes(), ALL);
-    let taking_over = World::default().service(vip, Protocol::Udp, &[pod]).taking_over();
+    let taking_over = Setup::default().service(vip, Protocol::Udp, &[pod]).taking_over();
     Case {
-        name: "an ICMP error to a VIP that is about no flow goes nowhere, but while taking over [8]",
+        name: "an ICMP error to a VIP about no known flow is dropped, except while taking over [8]",
         steps: vec![
-            world,
+            setup,
             raw(At::PodIngress, stray.clone(), Outcome::StrayIcmp, Out::Dropped),
-            Step::World(taking_over),
+            Step::Setup(taking_over),
             raw(At::PodIngress, stray, Outcome::TakenOver, Out::Untouched),
         ],
     }
 }
 
 fn no_sign_of_life(n: Names) -> Case {
-    let (talk, world) = web(n);
-    let (client, pod) = (talk.client, talk.pod);
+    let (conversation, setup) = web(n);
+    let (client, pod) = (conversation.client, conversation.pod);
     Case {
         name: "an error does not keep a flow alive",
         steps: vec![
-            world,
-            talk.opens(udp),
+            setup,
+            conversation.opens(udp),
             Step::Age(20),
-            to_client(&talk, pod.ip()),
+            to_client(&conversation, pod.ip()),
             Step::Age(20),
             untouched(
                 At::PodEgress,
@@ -438,19 +438,19 @@ fn no_sign_of_life(n: Names) -> Case {
                 &udp(client, pod),
                 ALL,
             ),
-            talk.opens(udp),
+            conversation.opens(udp),
         ],
     }
 }
 
 fn resolved_by_nobody(n: Names) -> Case {
-    let talk = Talk::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
-    let (client, pod) = (talk.client, talk.pod);
+    let conversation = Conversation::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let (client, pod) = (conversation.client, conversation.pod);
     Case {
-        name: "an error about a flow whose masquerade is yet to be chosen passes as it is",
+        name: "an error about a flow whose masquerade is still pending passes unchanged",
         steps: vec![
-            Step::World(World::default().service(talk.called, Protocol::Udp, &[pod])),
-            talk.opens(udp),
+            Step::Setup(Setup::default().service(conversation.called, Protocol::Udp, &[pod])),
+            conversation.opens(udp),
             untouched(
                 At::UplinkEgress,
                 Icmp::TooBig,

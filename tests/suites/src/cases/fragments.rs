@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
-use super::talk::Talk;
+use super::conversation::Conversation;
 use super::{Case, Out, Step, raw};
-use crate::forge::{atomic, fragments, with_options};
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
-use crate::world::{At, Names, World};
+use crate::packet_variants::{atomic, fragments, with_options};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -60,19 +60,19 @@ fn meets(
 
 const FOLLOWS: Outcome = Outcome::FragmentTranslated;
 
-/// A client of this node and its large datagram to a Service, whose parts are met one by one.
+/// A client of this node and its large datagram to a Service, whose parts are sent one by one.
 struct InParts {
-    world: World,
+    setup: Setup,
     came: Vec<Vec<u8>>,
     left: Vec<Vec<u8>>,
 }
 
 impl InParts {
-    fn new(talk: &Talk, id: u32) -> Self {
+    fn new(conversation: &Conversation, id: u32) -> Self {
         Self {
-            world: World::default().service(talk.called, Protocol::Udp, &[talk.pod]),
-            came: parts(&big(talk.client, talk.called), id),
-            left: parts(&big(talk.client, talk.pod), id),
+            setup: Setup::default().service(conversation.called, Protocol::Udp, &[conversation.pod]),
+            came: parts(&big(conversation.client, conversation.called), id),
+            left: parts(&big(conversation.client, conversation.pod), id),
         }
     }
 
@@ -88,11 +88,11 @@ impl InParts {
 }
 
 /// A client of this node, the cluster's DNS, and the pod that answers.
-fn dns(n: Names) -> Talk {
-    Talk::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 53))
+fn dns(n: Names) -> Conversation {
+    Conversation::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 53))
 }
 
-impl Talk {
+impl Conversation {
     /// A large datagram of the client's, in parts, and the outcome of the first.
     fn asks_much(&self, id: u32, first: Outcome) -> Vec<Step> {
         let packet = big(self.client, self.called);
@@ -114,21 +114,21 @@ impl Talk {
 }
 
 fn there_and_back(n: Names) -> Case {
-    let talk = Talk::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
-    let mut steps = vec![Step::World(InParts::new(&talk, 7).world)];
-    steps.extend(talk.asks_much(7, Outcome::NewFlow));
-    steps.extend(talk.is_told_much(7));
-    steps.extend(talk.asks_much(8, Outcome::Translated));
+    let conversation = Conversation::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
+    let mut steps = vec![Step::Setup(InParts::new(&conversation, 7).setup)];
+    steps.extend(conversation.asks_much(7, Outcome::NewFlow));
+    steps.extend(conversation.is_told_much(7));
+    steps.extend(conversation.asks_much(8, Outcome::Translated));
     steps.push(Step::Flows(2));
     Case {
-        name: "the parts of a large datagram go where the first goes, and so back [61, 62]",
+        name: "the fragments of a large datagram follow the first one, in both directions [61, 62]",
         steps,
     }
 }
 
 fn masqueraded(n: Names) -> Case {
     let (client, vip, pod, node) = (n.outside(61_234), n.vip(1, 53), n.pod(2, 53), n.node(61_234));
-    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod]))];
     for (at, packet, first, ends) in [
         (
             At::UplinkIngress,
@@ -158,19 +158,19 @@ fn masqueraded(n: Names) -> Case {
         steps.extend(meets(at, &packet, 9, (first, FOLLOWS), ends));
     }
     Case {
-        name: "the parts of a masqueraded datagram keep together at every hook [62]",
+        name: "the fragments of a masqueraded datagram stay together at every hook [62]",
         steps,
     }
 }
 
 fn before_the_first(n: Names) -> Case {
-    let talk = dns(n);
-    let datagram = InParts::new(&talk, 3);
-    let answer = parts(&big(talk.pod, talk.client), 3);
+    let conversation = dns(n);
+    let datagram = InParts::new(&conversation, 3);
+    let answer = parts(&big(conversation.pod, conversation.client), 3);
     Case {
-        name: "a part that comes before the first is dropped if it is to a VIP, and counted",
+        name: "a fragment to a VIP that arrives before the first one is dropped and counted",
         steps: vec![
-            Step::World(datagram.world.clone()),
+            Step::Setup(datagram.setup.clone()),
             datagram.is_dropped(1, Outcome::FragmentDropped),
             datagram.goes(0, Outcome::NewFlow),
             datagram.goes(2, FOLLOWS),
@@ -181,7 +181,7 @@ fn before_the_first(n: Names) -> Case {
 
 fn not_ours(n: Names) -> Case {
     let (client, pod) = (n.client(40_000), n.pod(1, 53));
-    let mut steps = vec![Step::World(World::default().service(
+    let mut steps = vec![Step::Setup(Setup::default().service(
         n.vip(1, 53),
         Protocol::Udp,
         &[pod],
@@ -192,18 +192,18 @@ fn not_ours(n: Names) -> Case {
         }
     }
     Case {
-        name: "parts of a packet that is nobody's Service pass byte for byte",
+        name: "fragments of a packet to no Service pass byte for byte",
         steps,
     }
 }
 
 fn number_used_again(n: Names) -> Case {
-    let talk = dns(n);
-    let mut steps = vec![Step::World(InParts::new(&talk, 5).world)];
-    steps.extend(talk.asks_much(5, Outcome::NewFlow));
-    steps.extend(talk.is_told_much(5));
+    let conversation = dns(n);
+    let mut steps = vec![Step::Setup(InParts::new(&conversation, 5).setup)];
+    steps.extend(conversation.asks_much(5, Outcome::NewFlow));
+    steps.extend(conversation.is_told_much(5));
     // The same pod's packet to the same client, past the Services, has the number that the answer had.
-    let direct = big(n.pod(1, 99), talk.client);
+    let direct = big(n.pod(1, 99), conversation.client);
     let ends = (direct.src, direct.dst);
     steps.extend(meets(
         At::PodEgress,
@@ -213,7 +213,7 @@ fn number_used_again(n: Names) -> Case {
         ends,
     ));
     Case {
-        name: "a number used again by a packet that is not ours is not taken for the old packet's",
+        name: "a fragment id that another packet reuses does not belong to the old packet",
         steps,
     }
 }
@@ -221,9 +221,9 @@ fn number_used_again(n: Names) -> Case {
 fn late(n: Names) -> Case {
     let datagram = InParts::new(&dns(n), 6);
     Case {
-        name: "a part that comes when nobody waits for it any more is dropped",
+        name: "a fragment that arrives after its datagram's timeout is dropped",
         steps: vec![
-            Step::World(datagram.world.clone()),
+            Step::Setup(datagram.setup.clone()),
             datagram.goes(0, Outcome::NewFlow),
             datagram.goes(1, FOLLOWS),
             Step::Age(70),
@@ -233,27 +233,33 @@ fn late(n: Names) -> Case {
 }
 
 fn with_the_flow_gone(n: Names) -> Case {
-    let (talk, next) = (dns(n), n.pod(3, 53));
-    let datagram = InParts::new(&talk, 6);
-    let world = datagram.world.clone();
+    let (conversation, next) = (dns(n), n.pod(3, 53));
+    let datagram = InParts::new(&conversation, 6);
+    let setup = datagram.setup.clone();
     let mut steps = vec![
-        Step::World(world.clone()),
+        Step::Setup(setup.clone()),
         datagram.goes(0, Outcome::NewFlow),
-        Step::World(world.endpoints(talk.called, Protocol::Udp, &[next])),
+        Step::Setup(setup.endpoints(conversation.called, Protocol::Udp, &[next])),
         datagram.goes(1, FOLLOWS),
     ];
-    steps.extend(Talk { pod: next, ..talk }.asks_much(7, Outcome::Resteered));
+    steps.extend(
+        Conversation {
+            pod: next,
+            ..conversation
+        }
+        .asks_much(7, Outcome::Resteered),
+    );
     steps.push(datagram.goes(2, FOLLOWS));
     Case {
-        name: "a datagram under way stays together though its flow gets another backend",
+        name: "the fragments of a datagram go to one backend even if its flow gets another one meanwhile",
         steps,
     }
 }
 
 fn over_tcp_and_sctp(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let mut steps = vec![Step::World(
-        World::default()
+    let mut steps = vec![Step::Setup(
+        Setup::default()
             .service(vip, Protocol::Tcp, &[pod])
             .service(vip, Protocol::Sctp, &[pod]),
     )];
@@ -269,18 +275,23 @@ fn over_tcp_and_sctp(n: Names) -> Case {
         ));
     }
     Case {
-        name: "TCP and SCTP are translated in parts, too",
+        name: "TCP and SCTP fragments are translated too",
         steps,
     }
 }
 
 fn refused(n: Names) -> Case {
-    let talk = dns(n);
-    let datagram = InParts::new(&talk, 6);
+    let conversation = dns(n);
+    let datagram = InParts::new(&conversation, 6);
     Case {
-        name: "of a packet whose first part was refused the others are dropped",
+        name: "the other fragments of a packet are dropped if the first one was refused",
         steps: vec![
-            Step::World(datagram.world.clone().policy_drops(talk.called, Protocol::Udp)),
+            Step::Setup(
+                datagram
+                    .setup
+                    .clone()
+                    .policy_drops(conversation.called, Protocol::Udp),
+            ),
             datagram.is_dropped(0, Outcome::PolicyDropped),
             datagram.is_dropped(1, Outcome::FragmentDropped),
         ],
@@ -290,14 +301,14 @@ fn refused(n: Names) -> Case {
 fn taking_over(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
     let segment = tcp("PA", client, vip).carrying(&[1; 3000]);
-    let mut steps = vec![Step::World(
-        World::default().service(vip, Protocol::Tcp, &[pod]).taking_over(),
+    let mut steps = vec![Step::Setup(
+        Setup::default().service(vip, Protocol::Tcp, &[pod]).taking_over(),
     )];
     for part in parts(&segment, 1) {
         steps.push(raw(At::PodIngress, part, Outcome::TakenOver, Out::Untouched));
     }
     Case {
-        name: "while taking over, parts of older connections' segments are left alone",
+        name: "while taking over, fragments of older connections' segments are left alone",
         steps,
     }
 }
@@ -305,12 +316,12 @@ fn taking_over(n: Names) -> Case {
 fn first_too_short(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
     let segment = tcp("S", client, vip).carrying(&[1; 60]);
-    let world = World::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)]);
+    let setup = Setup::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)]);
     let tiny = fragments(&segment.bytes(), 1, 8);
     Case {
-        name: "a first part too short for its transport's header is left to the stack to judge",
+        name: "a first fragment too short for its transport header is left to the stack",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             raw(
                 At::PodIngress,
                 tiny[0].clone(),
@@ -332,7 +343,7 @@ fn behind_options(n: Names) -> Case {
     let wrap = |packet: &Packet| -> Vec<Vec<u8>> {
         parts(packet, 11).iter().map(|part| with_options(part)).collect()
     };
-    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod]))];
     for (number, (came, left)) in wrap(&big(client, vip))
         .into_iter()
         .zip(wrap(&big(client, pod)))
@@ -342,15 +353,15 @@ fn behind_options(n: Names) -> Case {
         steps.push(raw(At::PodIngress, came, outcome, Out::Packet(left)));
     }
     Case {
-        name: "parts with IP options, or behind further extension headers, are parts all the same [63]",
+        name: "fragments with IP options or further extension headers are recognised [63]",
         steps,
     }
 }
 
 fn only_one(n: Names) -> Case {
-    let talk = dns(n);
-    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
-    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Udp, &[pod]))];
+    let conversation = dns(n);
+    let (client, vip, pod) = (conversation.client, conversation.called, conversation.pod);
+    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod]))];
     let one = |packet: Packet| match n.family {
         Family::V4 => packet.bytes(),
         Family::V6 => atomic(&packet.bytes(), 1),
@@ -361,7 +372,7 @@ fn only_one(n: Names) -> Case {
         Outcome::NewFlow,
         Out::Packet(one(udp(client, pod))),
     ));
-    steps.push(talk.is_answered(udp));
+    steps.push(conversation.is_answered(udp));
     Case {
         name: "an atomic fragment is a whole packet (RFC 6946)",
         steps,

@@ -4,10 +4,10 @@
 use dataplane::model::{FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::Outcome;
 
-use super::talk::{Talk, ack, rst, syn, syn_ack};
+use super::conversation::{Conversation, ack, rst, syn, syn_ack};
 use super::{Case, Step, dropped, passes, refused};
 use crate::packet::udp;
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 const TCP: Protocol = Protocol::Tcp;
 
@@ -29,9 +29,9 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 }
 
 /// A Service with a NodePort, and the node's address.
-fn world(n: Names, backends: &[std::net::SocketAddr]) -> World {
+fn setup(n: Names, backends: &[std::net::SocketAddr]) -> Setup {
     let vip = n.vip(1, 80);
-    World::default()
+    Setup::default()
         .service(vip, TCP, backends)
         .node_port(vip, TCP, 30_080)
         .own(n.node(0).ip(), true)
@@ -39,14 +39,14 @@ fn world(n: Names, backends: &[std::net::SocketAddr]) -> World {
 
 fn node_port(n: Names) -> Case {
     let (node, pod) = (n.node(30_080), n.pod(1, 8080));
-    let talk = Talk::from_outside(n.outside(40_000), node, pod);
+    let conversation = Conversation::from_outside(n.outside(40_000), node, pod);
     Case {
         name: "a NodePort leads to a backend on this node, which sees the client [30]",
         steps: vec![
-            Step::World(world(n, &[pod])),
-            talk.opens(syn),
-            talk.is_answered(syn_ack),
-            talk.asks(ack, Outcome::Translated),
+            Step::Setup(setup(n, &[pod])),
+            conversation.opens(syn),
+            conversation.is_answered(syn_ack),
+            conversation.asks(ack, Outcome::Translated),
             Step::Flows(2),
         ],
     }
@@ -54,15 +54,15 @@ fn node_port(n: Names) -> Case {
 
 fn elsewhere(n: Names) -> Case {
     let (node, pod, own) = (n.node(30_080), n.pod(2, 8080), n.node(61_234));
-    let talk = Talk::from_outside(n.outside(61_234), node, pod);
+    let conversation = Conversation::from_outside(n.outside(61_234), node, pod);
     Case {
-        name: "a NodePort's flow to a backend elsewhere is masqueraded after routing [31]",
+        name: "a NodePort's flow to a backend on another node is masqueraded after routing [31]",
         steps: vec![
-            Step::World(world(n, &[pod])),
-            talk.opens(syn),
-            talk.leaves_as(own, syn, Outcome::Masqueraded),
-            talk.comes_back_to(own, syn_ack),
-            talk.is_answered(syn_ack),
+            Step::Setup(setup(n, &[pod])),
+            conversation.opens(syn),
+            conversation.leaves_as(own, syn, Outcome::Masqueraded),
+            conversation.comes_back_to(own, syn_ack),
+            conversation.is_answered(syn_ack),
             Step::Flows(4),
         ],
     }
@@ -70,15 +70,15 @@ fn elsewhere(n: Names) -> Case {
 
 fn from_pods(n: Names) -> Case {
     let (node, pod) = (n.node(30_080), n.pod(2, 8080));
-    let talk = Talk::of_pod(n.client(40_000), node, pod);
+    let conversation = Conversation::of_pod(n.client(40_000), node, pod);
     Case {
-        name: "a pod keeps its address at its own node's NodePort, but to itself [45, 46]",
+        name: "a pod keeps its address at its own node's NodePort, except to itself [45, 46]",
         steps: vec![
-            Step::World(world(n, &[pod])),
-            talk.opens(syn),
+            Step::Setup(setup(n, &[pod])),
+            conversation.opens(syn),
             Step::Flows(2),
-            talk.is_answered(syn_ack),
-            Talk::of_pod(n.pod(2, 40_001), node, pod).opens(syn),
+            conversation.is_answered(syn_ack),
+            Conversation::of_pod(n.pod(2, 40_001), node, pod).opens(syn),
             Step::Flows(5),
         ],
     }
@@ -88,9 +88,9 @@ fn not_at_other_addresses(n: Names) -> Case {
     let client = n.outside(40_000);
     let (vip, other) = (n.vip(1, 30_080), n.lent(9, 30_080));
     Case {
-        name: "a NodePort is served at the node's addresses that are said to, and nowhere else [39]",
+        name: "a NodePort is served only at the node's addresses that are marked for NodePorts [39]",
         steps: vec![
-            Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), false)),
+            Step::Setup(setup(n, &[n.pod(1, 8080)]).own(other.ip(), false)),
             passes(At::UplinkIngress, &syn(client, other), Outcome::NotOurs),
             passes(
                 At::UplinkIngress,
@@ -101,8 +101,8 @@ fn not_at_other_addresses(n: Names) -> Case {
             passes(At::UplinkIngress, &syn(client, n.node(30_081)), Outcome::NotOurs),
             passes(At::UplinkIngress, &udp(client, n.node(30_080)), Outcome::NotOurs),
             // An address that appears later counts from then on.
-            Step::World(world(n, &[n.pod(1, 8080)]).own(other.ip(), true)),
-            Talk::from_outside(client, other, n.pod(1, 8080)).opens(syn),
+            Step::Setup(setup(n, &[n.pod(1, 8080)]).own(other.ip(), true)),
+            Conversation::from_outside(client, other, n.pod(1, 8080)).opens(syn),
         ],
     }
 }
@@ -111,24 +111,24 @@ fn exact_before_node_port(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(30_080));
     let (vip, pod) = (n.vip(2, 80), n.pod(3, 8080));
     Case {
-        name: "an external address that is the node's own comes before a NodePort of that number",
+        name: "an external address that is the node's own takes precedence over a NodePort of the same number",
         steps: vec![
-            Step::World(world(n, &[n.pod(1, 8080)]).service(vip, TCP, &[pod]).frontend(
+            Step::Setup(setup(n, &[n.pod(1, 8080)]).service(vip, TCP, &[pod]).frontend(
                 vip,
                 TCP,
                 (FrontendKind::ExternalIp, node),
                 TrafficPolicy::Cluster,
             )),
-            Talk::from_outside(client, node, pod).opens(syn),
+            Conversation::from_outside(client, node, pod).opens(syn),
         ],
     }
 }
 
 /// A Service at a load balancer's address and at an external one, and the two.
-fn lent(n: Names) -> (World, [std::net::SocketAddr; 2]) {
+fn lent(n: Names) -> (Setup, [std::net::SocketAddr; 2]) {
     let (balancer, external) = (n.lent(1, 80), n.lent(2, 80));
     let vip = n.vip(1, 80);
-    let world = world(n, &[n.pod(1, 8080)])
+    let setup = setup(n, &[n.pod(1, 8080)])
         .load_balancer(vip, TCP, balancer)
         .frontend(
             vip,
@@ -136,33 +136,33 @@ fn lent(n: Names) -> (World, [std::net::SocketAddr; 2]) {
             (FrontendKind::ExternalIp, external),
             TrafficPolicy::Cluster,
         );
-    (world, [balancer, external])
+    (setup, [balancer, external])
 }
 
 fn lent_addresses(n: Names) -> Case {
-    let (world, addresses) = lent(n);
+    let (setup, addresses) = lent(n);
     let pod = n.pod(1, 8080);
-    let mut steps = vec![Step::World(world)];
+    let mut steps = vec![Step::Setup(setup)];
     for at in addresses {
-        for talk in [
-            Talk::from_outside(n.outside(40_000), at, pod),
-            Talk::of_pod(n.client(40_000), at, pod),
+        for conversation in [
+            Conversation::from_outside(n.outside(40_000), at, pod),
+            Conversation::of_pod(n.client(40_000), at, pod),
         ] {
-            steps.push(talk.opens(syn));
+            steps.push(conversation.opens(syn));
             // The next one goes to the same pod from the same port: the first has to be over.
-            steps.push(talk.asks(rst, Outcome::Translated));
+            steps.push(conversation.asks(rst, Outcome::Translated));
         }
     }
     Case {
-        name: "load balancers' and external addresses lead to the Service, from in and outside [40]",
+        name: "load balancers' and external addresses lead to the Service, for pods and clients outside [40]",
         steps,
     }
 }
 
 fn other_ports_of_lent_addresses(n: Names) -> Case {
-    let (world, addresses) = lent(n);
+    let (setup, addresses) = lent(n);
     let client = n.outside(40_000);
-    let mut steps = vec![Step::World(world)];
+    let mut steps = vec![Step::Setup(setup)];
     for at in addresses {
         for port in [81, 30_080] {
             let other = std::net::SocketAddr::new(at.ip(), port);
@@ -171,24 +171,27 @@ fn other_ports_of_lent_addresses(n: Names) -> Case {
         steps.push(passes(At::UplinkIngress, &udp(client, at), Outcome::NotOurs));
     }
     Case {
-        name: "ports of such an address that no Service has, NodePorts too, are somebody else's [40]",
+        name: "ports of such an address that no Service has, NodePorts included, are left alone [40]",
         steps,
     }
 }
 
 fn bound_on_the_node(n: Names) -> Case {
-    let (world, addresses) = lent(n);
+    let (setup, addresses) = lent(n);
     let (client, pod) = (n.outside(40_000), n.pod(1, 8080));
-    let world = addresses
+    let setup = addresses
         .iter()
-        .fold(world, |world, at| world.own(at.ip(), false));
-    let mut steps = vec![Step::World(world)];
+        .fold(setup, |setup, at| setup.own(at.ip(), false));
+    let mut steps = vec![Step::Setup(setup)];
     for at in addresses {
-        let talk = Talk::from_outside(client, at, pod);
-        steps.extend([talk.opens(syn), talk.asks(rst, Outcome::Translated)]);
+        let conversation = Conversation::from_outside(client, at, pod);
+        steps.extend([
+            conversation.opens(syn),
+            conversation.asks(rst, Outcome::Translated),
+        ]);
     }
     Case {
-        name: "a load balancer's or external address that is bound on the node is served all the same",
+        name: "a load balancer's or external address is served even if it is bound on the node",
         steps,
     }
 }
@@ -196,28 +199,28 @@ fn bound_on_the_node(n: Names) -> Case {
 fn policy_local(n: Names) -> Case {
     let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
     let (here, elsewhere) = (n.pod(1, 8080), n.pod(2, 8080));
-    let world = |backends: &[std::net::SocketAddr]| {
+    let setup = |backends: &[std::net::SocketAddr]| {
         let kind = (FrontendKind::LoadBalancer, balancer);
-        World::default()
+        Setup::default()
             .service(vip, TCP, backends)
             .frontend(vip, TCP, kind, TrafficPolicy::Local)
     };
-    let mut steps = vec![Step::World(world(&[here, elsewhere]))];
+    let mut steps = vec![Step::Setup(setup(&[here, elsewhere]))];
     for port in 40_000..40_008 {
-        steps.push(Talk::from_outside(n.outside(port), balancer, here).opens(syn));
+        steps.push(Conversation::from_outside(n.outside(port), balancer, here).opens(syn));
     }
     steps.extend([
-        Step::World(world(&[elsewhere])),
+        Step::Setup(setup(&[elsewhere])),
         dropped(
             At::UplinkIngress,
             &syn(n.outside(41_000), balancer),
             Outcome::PolicyDropped,
         ),
-        Talk::of_pod(n.client(41_000), balancer, elsewhere).opens(syn),
-        Talk::from_outside(n.outside(41_001), vip, elsewhere).opens(syn),
+        Conversation::of_pod(n.client(41_000), balancer, elsewhere).opens(syn),
+        Conversation::from_outside(n.outside(41_001), vip, elsewhere).opens(syn),
     ]);
     Case {
-        name: "an outside policy Local is for clients outside: others, and the ClusterIP, have all backends [36, 37]",
+        name: "the external policy Local applies to clients outside only; other clients and the ClusterIP use all backends [36, 37]",
         steps,
     }
 }
@@ -225,8 +228,8 @@ fn policy_local(n: Names) -> Case {
 fn no_endpoints(n: Names) -> Case {
     let (outside, pod) = (n.outside(40_000), n.client(40_000));
     let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
-    let world = world(n, &[]).load_balancer(vip, TCP, balancer);
-    let mut steps = vec![Step::World(world)];
+    let setup = setup(n, &[]).load_balancer(vip, TCP, balancer);
+    let mut steps = vec![Step::Setup(setup)];
     for at in [n.node(30_080), balancer, vip] {
         for (hook, client) in [(At::UplinkIngress, outside), (At::PodIngress, pod)] {
             steps.push(refused(hook, &syn(client, at), Outcome::RejectedNoEndpoint));
@@ -241,34 +244,34 @@ fn no_endpoints(n: Names) -> Case {
 fn nodes_own_connections(n: Names) -> Case {
     let (outside, node, pod) = (n.outside(443), n.node(30_080), n.pod(1, 8080));
     let vip = n.vip(1, 80);
-    let talk = Talk::from_outside(outside, node, pod);
-    let world = world(n, &[pod])
+    let conversation = Conversation::from_outside(outside, node, pod);
+    let setup = setup(n, &[pod])
         .service(vip, Protocol::Udp, &[pod])
         .node_port(vip, Protocol::Udp, 30_080);
-    let own = world.clone().socket(TCP, 30_080).socket(Protocol::Udp, 30_080);
+    let own = setup.clone().socket(TCP, 30_080).socket(Protocol::Udp, 30_080);
     Case {
-        name: "an answer to a socket of the node, whose port a NodePort has too, is the socket's",
+        name: "an answer to a socket of the node reaches the socket even if a NodePort has the same port",
         steps: vec![
-            Step::World(own),
+            Step::Setup(own),
             passes(At::UplinkIngress, &syn_ack(outside, node), Outcome::OwnAddress),
             passes(At::UplinkIngress, &udp(outside, node), Outcome::OwnAddress),
             // A new connection is the NodePort's, whoever listens.
-            talk.opens(syn),
-            Step::World(world),
-            talk.opens(udp),
+            conversation.opens(syn),
+            Step::Setup(setup),
+            conversation.opens(udp),
         ],
     }
 }
 
 fn masquerade_keeps_off(n: Names) -> Case {
     let pod = n.pod(2, 8080);
-    let talk = Talk::from_outside(n.outside(30_080), n.node(30_080), pod);
+    let conversation = Conversation::from_outside(n.outside(30_080), n.node(30_080), pod);
     Case {
-        name: "a NodePort's number is never taken to masquerade with",
+        name: "a NodePort's number is never used for masquerade",
         steps: vec![
-            Step::World(world(n, &[pod]).ports(30_080, 2)),
-            talk.opens(syn),
-            talk.leaves_as(n.node(30_081), syn, Outcome::Masqueraded),
+            Step::Setup(setup(n, &[pod]).ports(30_080, 2)),
+            conversation.opens(syn),
+            conversation.leaves_as(n.node(30_081), syn, Outcome::Masqueraded),
         ],
     }
 }

@@ -5,9 +5,9 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, raw};
-use crate::forge::{Shape, empty, tagged, with_destination_options, with_options};
 use crate::packet::{Packet, tcp, udp};
-use crate::world::{At, Names, World};
+use crate::packet_variants::{Shape, empty, tagged, with_destination_options, with_options};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -26,8 +26,8 @@ const SERVICE_VLAN: u16 = 0x88a8;
 
 fn options(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
-    let mut steps = vec![Step::World(
-        World::default()
+    let mut steps = vec![Step::Setup(
+        Setup::default()
             .service(vip, Protocol::Tcp, &[pod])
             .service(vip, Protocol::Udp, &[pod]),
     )];
@@ -60,7 +60,7 @@ fn options(n: Names) -> Case {
         }
     }
     Case {
-        name: "IP options and extension headers are passed over [63]",
+        name: "IP options and extension headers are skipped [63]",
         steps,
     }
 }
@@ -78,9 +78,9 @@ fn too_many_extensions(n: Names) -> Case {
     cut.truncate(14 + 40 + 7);
     cut[18..20].copy_from_slice(&7_u16.to_be_bytes());
     Case {
-        name: "the walk over extension headers has an end [63, 64]",
+        name: "the number of extension headers that are skipped is limited [63, 64]",
         steps: vec![
-            Step::World(World::default().service(n.vip(1, 80), Protocol::Udp, &[])),
+            Step::Setup(Setup::default().service(n.vip(1, 80), Protocol::Udp, &[])),
             raw(At::PodIngress, deep(6), Outcome::Malformed, Out::Untouched),
             raw(At::PodIngress, deep(40), Outcome::Malformed, Out::Untouched),
             raw(At::PodIngress, cut, Outcome::Malformed, Out::Untouched),
@@ -104,9 +104,9 @@ fn without_checksum(n: Names) -> Case {
         bytes
     };
     Case {
-        name: "UDP without a checksum gets none [66]",
+        name: "UDP without a checksum stays without one [66]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod])),
             raw(
                 At::PodIngress,
                 without(udp(client, vip)),
@@ -135,7 +135,7 @@ fn checksum_of_zero(n: Names) -> Case {
     Case {
         name: "a UDP checksum that comes out as zero is written as 0xffff (RFC 768)",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[pod])),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[pod])),
             raw(
                 At::PodIngress,
                 sent.bytes(),
@@ -148,7 +148,7 @@ fn checksum_of_zero(n: Names) -> Case {
 
 fn vlan(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
-    let mut steps = vec![Step::World(World::default().service(vip, Protocol::Tcp, &[pod]))];
+    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod]))];
     let (sent, answer) = (tcp("S", client, vip), tcp("SA", pod, client).numbers(1, 1_001));
     let (out, back) = (sent.between(client, pod), answer.between(vip, client));
     let mut first = Outcome::NewFlow;
@@ -171,7 +171,7 @@ fn vlan(n: Names) -> Case {
         }
     }
     Case {
-        name: "VLAN tags among a frame's bytes, one or two, are kept, and do not hide the packet [67]",
+        name: "a packet behind one or two VLAN tags is translated, and the tags are kept [67]",
         steps,
     }
 }
@@ -183,7 +183,7 @@ fn vlan_refused(n: Names) -> Case {
     Case {
         name: "an answer goes back into the VLAN that the packet came from",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Udp, &[])),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[])),
             raw(
                 At::PodIngress,
                 tagged(&packet.bytes(), &tags),
@@ -201,7 +201,7 @@ fn vlan_of_others(n: Names) -> Case {
     Case {
         name: "a tagged frame that is not ours passes with its tags",
         steps: vec![
-            Step::World(World::default().service(n.vip(1, 53), Protocol::Udp, &[n.pod(1, 53)])),
+            Step::Setup(Setup::default().service(n.vip(1, 53), Protocol::Udp, &[n.pod(1, 53)])),
             raw(
                 At::PodIngress,
                 tagged(&packet, &three[..2]),

@@ -4,10 +4,10 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::talk::{Talk, flagged, numbered, syn};
+use super::conversation::{Conversation, flagged, numbered, syn};
 use super::{Case, Step, passes, refused};
 use crate::packet::{tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -26,19 +26,19 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 
 fn syn_again(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
-    let both = World::default().service(vip, Protocol::Tcp, &[pod]).endpoints(
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let both = Setup::default().service(vip, Protocol::Tcp, &[pod]).endpoints(
         vip,
         Protocol::Tcp,
         &[n.pod(3, 80), pod],
     );
     Case {
-        name: "a retransmitted SYN keeps its backend and makes no second flow [4]",
+        name: "a retransmitted SYN keeps its backend and creates no second flow [4]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            talk.opens(syn),
-            Step::World(both),
-            talk.asks(syn, Outcome::Translated),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            conversation.opens(syn),
+            Step::Setup(both),
+            conversation.asks(syn, Outcome::Translated),
             Step::Flows(2),
         ],
     }
@@ -46,19 +46,22 @@ fn syn_again(n: Names) -> Case {
 
 fn reopened(n: Names) -> Case {
     let (client, vip, pod, next) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80), n.pod(3, 80));
-    let talk = Talk::of_pod(client, vip, pod);
-    let moved = Talk { pod: next, ..talk };
-    let first = World::default().service(vip, Protocol::Tcp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let moved = Conversation {
+        pod: next,
+        ..conversation
+    };
+    let first = Setup::default().service(vip, Protocol::Tcp, &[pod]);
     Case {
-        name: "a SYN after both FINs is a new connection, to a backend of today [5]",
+        name: "a SYN after both FINs is a new connection, to a currently ready backend [5]",
         steps: vec![
-            Step::World(first.clone()),
-            talk.opens(syn),
-            talk.is_answered(numbered("SA", 1, 1_001)),
-            talk.asks(flagged("FA"), Outcome::Translated),
-            Step::World(first.endpoints(vip, Protocol::Tcp, &[next])),
-            talk.is_answered(flagged("FA")),
-            talk.asks(flagged("A"), Outcome::Translated),
+            Step::Setup(first.clone()),
+            conversation.opens(syn),
+            conversation.is_answered(numbered("SA", 1, 1_001)),
+            conversation.asks(flagged("FA"), Outcome::Translated),
+            Step::Setup(first.endpoints(vip, Protocol::Tcp, &[next])),
+            conversation.is_answered(flagged("FA")),
+            conversation.asks(flagged("A"), Outcome::Translated),
             moved.asks(numbered("S", 5_000, 0), Outcome::Reopened),
             Step::Flows(2),
         ],
@@ -67,31 +70,34 @@ fn reopened(n: Names) -> Case {
 
 fn reset_and_reopened(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     Case {
-        name: "a reset is translated, and the next SYN starts anew [69]",
+        name: "a reset is translated, and the next SYN starts a new connection [69]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            talk.opens(syn),
-            talk.is_answered(numbered("RA", 0, 1_001)),
-            talk.asks(numbered("S", 7_000, 0), Outcome::Reopened),
-            talk.is_answered(numbered("SA", 1, 7_001)),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            conversation.opens(syn),
+            conversation.is_answered(numbered("RA", 0, 1_001)),
+            conversation.asks(numbered("S", 7_000, 0), Outcome::Reopened),
+            conversation.is_answered(numbered("SA", 1, 7_001)),
         ],
     }
 }
 
 fn udp_resteered(n: Names) -> Case {
     let (client, vip, pod, next) = (n.client(53_000), n.vip(1, 53), n.pod(1, 53), n.pod(3, 53));
-    let talk = Talk::of_pod(client, vip, pod);
-    let moved = Talk { pod: next, ..talk };
-    let world = World::default().service(vip, Protocol::Udp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let moved = Conversation {
+        pod: next,
+        ..conversation
+    };
+    let setup = Setup::default().service(vip, Protocol::Udp, &[pod]);
     Case {
-        name: "a UDP flow whose backend is gone goes to another with its next packet [71]",
+        name: "a UDP flow goes to another backend with its next packet when its backend is removed [71]",
         steps: vec![
-            Step::World(world.clone()),
-            talk.opens(udp),
-            talk.is_answered(udp),
-            Step::World(world.endpoints(vip, Protocol::Udp, &[next])),
+            Step::Setup(setup.clone()),
+            conversation.opens(udp),
+            conversation.is_answered(udp),
+            Step::Setup(setup.endpoints(vip, Protocol::Udp, &[next])),
             moved.asks(udp, Outcome::Resteered),
             moved.is_answered(udp),
             passes(At::PodEgress, &udp(pod, client), Outcome::NotOurs),
@@ -102,19 +108,19 @@ fn udp_resteered(n: Names) -> Case {
 
 fn udp_of_a_removed_service(n: Names) -> Case {
     let (client, vip, pod) = (n.client(53_000), n.vip(1, 53), n.pod(1, 53));
-    let talk = Talk::of_pod(client, vip, pod);
-    let world = World::default().service(vip, Protocol::Udp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let setup = Setup::default().service(vip, Protocol::Udp, &[pod]);
     Case {
-        name: "a UDP flow whose Service lost all endpoints is refused, and taken up when one is back",
+        name: "a UDP flow is refused while its Service has no endpoint, and goes on with the next endpoint",
         steps: vec![
-            Step::World(world.clone()),
-            talk.opens(udp),
-            Step::World(world.clone().endpoints(vip, Protocol::Udp, &[])),
+            Step::Setup(setup.clone()),
+            conversation.opens(udp),
+            Step::Setup(setup.clone().endpoints(vip, Protocol::Udp, &[])),
             refused(At::PodIngress, &udp(client, vip), Outcome::RejectedNoEndpoint),
             Step::Flows(0),
-            Step::World(world),
-            talk.opens(udp),
-            Step::World(World::default()),
+            Step::Setup(setup),
+            conversation.opens(udp),
+            Step::Setup(Setup::default()),
             passes(At::PodIngress, &udp(client, vip), Outcome::NotOurs),
             Step::Flows(0),
         ],
@@ -123,34 +129,37 @@ fn udp_of_a_removed_service(n: Names) -> Case {
 
 fn tcp_goes_on(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
-    let world = World::default().service(vip, Protocol::Tcp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let setup = Setup::default().service(vip, Protocol::Tcp, &[pod]);
     Case {
-        name: "a TCP connection outlives its backend's place in the Service, and the Service",
+        name: "a TCP connection goes on after its backend leaves the Service, and after the Service is deleted",
         steps: vec![
-            Step::World(world.clone()),
-            talk.opens(syn),
-            talk.is_answered(numbered("SA", 1, 1_001)),
-            Step::World(world.endpoints(vip, Protocol::Tcp, &[n.pod(3, 80)])),
-            talk.asks(flagged("PA"), Outcome::Translated),
-            Step::World(World::default()),
-            talk.asks(flagged("PA"), Outcome::Translated),
-            talk.is_answered(flagged("A")),
+            Step::Setup(setup.clone()),
+            conversation.opens(syn),
+            conversation.is_answered(numbered("SA", 1, 1_001)),
+            Step::Setup(setup.endpoints(vip, Protocol::Tcp, &[n.pod(3, 80)])),
+            conversation.asks(flagged("PA"), Outcome::Translated),
+            Step::Setup(Setup::default()),
+            conversation.asks(flagged("PA"), Outcome::Translated),
+            conversation.is_answered(flagged("A")),
         ],
     }
 }
 
 fn syn_to_a_gone_backend(n: Names) -> Case {
     let (client, vip, pod, next) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80), n.pod(3, 80));
-    let talk = Talk::of_pod(client, vip, pod);
-    let moved = Talk { pod: next, ..talk };
-    let world = World::default().service(vip, Protocol::Tcp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let moved = Conversation {
+        pod: next,
+        ..conversation
+    };
+    let setup = Setup::default().service(vip, Protocol::Tcp, &[pod]);
     Case {
-        name: "a SYN that nobody answered is not sent to a backend that is gone",
+        name: "an unanswered SYN is not sent again to a removed backend",
         steps: vec![
-            Step::World(world.clone()),
-            talk.opens(syn),
-            Step::World(world.endpoints(vip, Protocol::Tcp, &[next])),
+            Step::Setup(setup.clone()),
+            conversation.opens(syn),
+            Step::Setup(setup.endpoints(vip, Protocol::Tcp, &[next])),
             moved.asks(syn, Outcome::Resteered),
         ],
     }
@@ -158,24 +167,27 @@ fn syn_to_a_gone_backend(n: Names) -> Case {
 
 fn expired(n: Names) -> Case {
     let (client, vip, pod, next) = (n.client(53_000), n.vip(1, 53), n.pod(1, 53), n.pod(3, 53));
-    let talk = Talk::of_pod(client, vip, pod);
-    let moved = Talk { pod: next, ..talk };
-    let world = World::default().service(vip, Protocol::Udp, &[pod]);
+    let conversation = Conversation::of_pod(client, vip, pod);
+    let moved = Conversation {
+        pod: next,
+        ..conversation
+    };
+    let setup = Setup::default().service(vip, Protocol::Udp, &[pod]);
     Case {
-        name: "a flow that was quiet for too long is over, though no sweep has met it [68]",
+        name: "a flow that was idle for too long is over, even before the sweep removes it [68]",
         steps: vec![
-            Step::World(world.clone()),
-            talk.opens(udp),
+            Step::Setup(setup.clone()),
+            conversation.opens(udp),
             Step::Age(20),
-            talk.asks(udp, Outcome::Translated),
+            conversation.asks(udp, Outcome::Translated),
             Step::Age(20),
-            talk.is_answered(udp),
+            conversation.is_answered(udp),
             Step::Age(100),
-            talk.asks(udp, Outcome::Translated),
+            conversation.asks(udp, Outcome::Translated),
             Step::Age(200),
             passes(At::PodEgress, &udp(pod, client), Outcome::NotOurs),
             Step::Flows(0),
-            Step::World(world.endpoints(vip, Protocol::Udp, &[next])),
+            Step::Setup(setup.endpoints(vip, Protocol::Udp, &[next])),
             moved.opens(udp),
         ],
     }
@@ -183,26 +195,26 @@ fn expired(n: Names) -> Case {
 
 fn midway(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     Case {
-        name: "a connection whose entry was lost goes on with its next segment",
+        name: "a connection whose entry was evicted goes on with its next segment",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod])),
-            talk.opens(numbered("PA", 77, 99)),
-            talk.is_answered(numbered("A", 99, 78)),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            conversation.opens(numbered("PA", 77, 99)),
+            conversation.is_answered(numbered("A", 99, 78)),
         ],
     }
 }
 
 fn taken_over(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
-    let talk = Talk::of_pod(client, vip, pod);
+    let conversation = Conversation::of_pod(client, vip, pod);
     Case {
-        name: "while taking over, a connection older than Shunt is left to who made it [82]",
+        name: "while taking over, a connection older than Shunt is left alone [82]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[pod]).taking_over()),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod]).taking_over()),
             passes(At::PodIngress, &tcp("PA", client, vip), Outcome::TakenOver),
-            talk.opens(syn),
+            conversation.opens(syn),
         ],
     }
 }

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::talk::{Talk, ack, flagged, numbered, syn, syn_ack};
-use super::{Case, Out, Step, dropped, meet, passes};
+use super::conversation::{Conversation, ack, flagged, numbered, syn, syn_ack};
+use super::{Case, Out, Step, dropped, passes, send};
 use crate::packet::{Packet, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -35,42 +35,48 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 }
 
 /// The Service's only backend is on another node.
-fn world(n: Names) -> World {
-    World::default()
+fn setup(n: Names) -> Setup {
+    Setup::default()
         .service(n.vip(1, 80), Protocol::Udp, &[n.pod(2, 8080)])
         .service(n.vip(1, 80), Protocol::Tcp, &[n.pod(2, 8080)])
 }
 
-fn talk(n: Names, client: SocketAddr) -> Talk {
-    Talk::from_outside(client, n.vip(1, 80), n.pod(2, 8080))
+fn conversation(n: Names, client: SocketAddr) -> Conversation {
+    Conversation::from_outside(client, n.vip(1, 80), n.pod(2, 8080))
 }
 
 /// A client's packet on its way in and out again, until it is masqueraded.
 fn leaves(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let talk = talk(n, client);
-    [talk.opens(udp), talk.leaves_as(node, udp, Outcome::Masqueraded)]
+    let conversation = conversation(n, client);
+    [
+        conversation.opens(udp),
+        conversation.leaves_as(node, udp, Outcome::Masqueraded),
+    ]
 }
 
 fn leaves_again(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let talk = talk(n, client);
+    let conversation = conversation(n, client);
     [
-        talk.asks(udp, Outcome::Translated),
-        talk.leaves_as(node, udp, Outcome::Translated),
+        conversation.asks(udp, Outcome::Translated),
+        conversation.leaves_as(node, udp, Outcome::Translated),
     ]
 }
 
 fn comes_back(n: Names, client: SocketAddr, node: SocketAddr) -> [Step; 2] {
-    let talk = talk(n, client);
-    [talk.comes_back_to(node, udp), talk.is_answered(udp)]
+    let conversation = conversation(n, client);
+    [
+        conversation.comes_back_to(node, udp),
+        conversation.is_answered(udp),
+    ]
 }
 
 fn other_range(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
     steps.extend(comes_back(n, client, node));
     Case {
-        name: "a client's port outside the node's range is another on the way, and the client's own when it is back [35]",
+        name: "a client's port outside the node's range is replaced by one inside, and restored in the reply [35]",
         steps,
     }
 }
@@ -78,10 +84,10 @@ fn other_range(n: Names) -> Case {
 fn used_up(n: Names) -> Case {
     let (first, second, node) = (n.outside(40_000), n.outside(40_001), n.node(61_000));
     let pod = n.pod(2, 8080);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, first, node));
     steps.extend([
-        talk(n, second).opens(udp),
+        conversation(n, second).opens(udp),
         dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
         dropped(At::UplinkEgress, &udp(second, pod), Outcome::PortsExhausted),
     ]);
@@ -89,22 +95,22 @@ fn used_up(n: Names) -> Case {
     // Half of the second flow waits; the first is whole.
     steps.push(Step::Flows(4 + 3));
     steps.push(Step::Age(35));
-    steps.push(talk(n, first).asks(udp, Outcome::Translated));
+    steps.push(conversation(n, first).asks(udp, Outcome::Translated));
     Case {
-        name: "without a free port a flow is refused and counted, and no other flow suffers [35]",
+        name: "without a free port a flow is refused and counted, and other flows go on [35]",
         steps,
     }
 }
 
 fn given_back(n: Names) -> Case {
     let (first, second, node) = (n.outside(40_000), n.outside(40_001), n.node(61_000));
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, first, node));
     steps.push(Step::Age(35));
     steps.extend(leaves(n, second, node));
     steps.extend(comes_back(n, second, node));
     Case {
-        name: "the port of a flow that is over is given to the next",
+        name: "the port of a finished flow is reused by the next flow",
         steps,
     }
 }
@@ -113,16 +119,16 @@ fn rested(n: Names) -> Case {
     let [first, second, third] = [0, 1, 2].map(|number| n.outsider(number, 61_000));
     let (kept, pod) = (n.node(61_000), n.pod(2, 8080));
     let others = (61_001..61_008).map(|port| syn(n.node(port), pod).bytes());
-    let mut steps = vec![Step::World(world(n).ports(61_000, 8))];
-    let talk = |client| talk(n, client);
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 8))];
+    let conversation = |client| conversation(n, client);
     let opens = |client, node| {
         [
-            talk(client).opens(syn),
-            talk(client).leaves_as(node, syn, Outcome::Masqueraded),
+            conversation(client).opens(syn),
+            conversation(client).leaves_as(node, syn, Outcome::Masqueraded),
         ]
     };
     steps.extend(opens(first, kept));
-    let first = talk(first);
+    let first = conversation(first);
     steps.extend([first.comes_back_to(kept, syn_ack), first.is_answered(syn_ack)]);
     steps.extend([
         first.asks(flagged("FA"), Outcome::Translated),
@@ -131,8 +137,8 @@ fn rested(n: Names) -> Case {
         first.is_answered(flagged("FA")),
     ]);
     steps.extend([
-        talk(second).opens(syn),
-        meet(
+        conversation(second).opens(syn),
+        send(
             At::UplinkEgress,
             &syn(second, pod),
             Outcome::Masqueraded,
@@ -147,7 +153,7 @@ fn rested(n: Names) -> Case {
     ]);
     steps.extend(opens(third, kept));
     Case {
-        name: "a port whose connection has only just ended is not given to the next, while there is another",
+        name: "a port whose connection has just ended is not reused while another port is free",
         steps,
     }
 }
@@ -156,18 +162,18 @@ fn rested(n: Names) -> Case {
 fn contested(n: Names) -> Case {
     let (client, pod) = (n.outsider(0, 61_000), n.pod(2, 8080));
     let [kept, other] = [61_000, 61_001].map(|port| n.node(port));
-    let talk = talk(n, client);
+    let conversation = conversation(n, client);
     let challenge = numbered("A", 77, 5_001);
     let again = |port| {
         [
-            talk.asks(syn, Outcome::Translated),
-            talk.leaves_as(port, syn, Outcome::Masqueraded),
+            conversation.asks(syn, Outcome::Translated),
+            conversation.leaves_as(port, syn, Outcome::Masqueraded),
         ]
     };
     let mut steps = vec![
-        Step::World(world(n).ports(61_000, 2)),
-        talk.opens(syn),
-        talk.leaves_as(kept, syn, Outcome::Masqueraded),
+        Step::Setup(setup(n).ports(61_000, 2)),
+        conversation.opens(syn),
+        conversation.leaves_as(kept, syn, Outcome::Masqueraded),
         passes(At::UplinkIngress, &challenge(pod, kept), Outcome::Contested),
     ];
     steps.extend(again(other));
@@ -179,14 +185,14 @@ fn contested(n: Names) -> Case {
     ));
     steps.extend(again(kept));
     steps.extend([
-        talk.comes_back_to(kept, syn_ack),
-        talk.is_answered(syn_ack),
-        talk.asks(ack, Outcome::Translated),
-        talk.leaves_as(kept, ack, Outcome::Translated),
+        conversation.comes_back_to(kept, syn_ack),
+        conversation.is_answered(syn_ack),
+        conversation.asks(ack, Outcome::Translated),
+        conversation.leaves_as(kept, ack, Outcome::Translated),
         Step::Flows(4),
     ]);
     Case {
-        name: "a port that proves another connection's is not used again by the next SYN, which never leaves as it is",
+        name: "a port that turns out to belong to another connection is not used by the next SYN, which is always masqueraded",
         steps,
     }
 }
@@ -194,24 +200,24 @@ fn contested(n: Names) -> Case {
 /// The same where there is no other port.
 fn contested_alone(n: Names) -> Case {
     let (client, pod, node) = (n.outside(61_000), n.pod(2, 8080), n.node(61_000));
-    let talk = talk(n, client);
+    let conversation = conversation(n, client);
     Case {
-        name: "a SYN for which there is only a port that proved another connection's is refused, the next one is not",
+        name: "a SYN is refused if the only free port belongs to another connection of the pod; the next SYN is not",
         steps: vec![
-            Step::World(world(n).ports(61_000, 1)),
-            talk.opens(syn),
-            talk.leaves_as(node, syn, Outcome::Masqueraded),
+            Step::Setup(setup(n).ports(61_000, 1)),
+            conversation.opens(syn),
+            conversation.leaves_as(node, syn, Outcome::Masqueraded),
             passes(
                 At::UplinkIngress,
                 &numbered("A", 77, 5_001)(pod, node),
                 Outcome::Contested,
             ),
-            talk.asks(syn, Outcome::Translated),
+            conversation.asks(syn, Outcome::Translated),
             dropped(At::UplinkEgress, &syn(client, pod), Outcome::PortsExhausted),
-            talk.asks(syn, Outcome::Translated),
-            talk.leaves_as(node, syn, Outcome::Masqueraded),
-            talk.comes_back_to(node, syn_ack),
-            talk.is_answered(syn_ack),
+            conversation.asks(syn, Outcome::Translated),
+            conversation.leaves_as(node, syn, Outcome::Masqueraded),
+            conversation.comes_back_to(node, syn_ack),
+            conversation.is_answered(syn_ack),
             Step::Flows(4),
         ],
     }
@@ -220,16 +226,16 @@ fn contested_alone(n: Names) -> Case {
 /// The stack keeps the client's SYNs back, for a neighbour that does not answer, say, and then lets one go.
 fn long_on_the_way(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
-    let talk = talk(n, client);
-    let again = || [Step::Age(40), talk.asks(syn, Outcome::Translated)];
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1)), talk.opens(syn)];
+    let conversation = conversation(n, client);
+    let again = || [Step::Age(40), conversation.asks(syn, Outcome::Translated)];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1)), conversation.opens(syn)];
     steps.extend(again());
     steps.extend(again());
     steps.extend([
-        talk.leaves_as(node, syn, Outcome::Masqueraded),
+        conversation.leaves_as(node, syn, Outcome::Masqueraded),
         Step::Flows(4),
-        talk.comes_back_to(node, syn_ack),
-        talk.is_answered(syn_ack),
+        conversation.comes_back_to(node, syn_ack),
+        conversation.is_answered(syn_ack),
     ]);
     Case {
         name: "a client's SYN that leaves the node a minute after its first is masqueraded",
@@ -241,12 +247,12 @@ fn long_on_the_way(n: Names) -> Case {
 fn half_gone(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
     let (vip, pod) = (n.vip(1, 80), n.pod(2, 8080));
-    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let evict = |hook, src, dst| Step::Evict(hook, Protocol::Udp, src, dst);
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
     steps.extend([
-        lose(Hook::Ingress, client, vip),
-        lose(Hook::Egress, pod, client),
+        evict(Hook::Ingress, client, vip),
+        evict(Hook::Egress, pod, client),
         Step::Age(35),
         Step::Flows(2),
     ]);
@@ -254,7 +260,7 @@ fn half_gone(n: Names) -> Case {
     steps.push(Step::Flows(4));
     steps.extend(comes_back(n, client, node));
     Case {
-        name: "a flow that finds an old one's masquerade gets one of its own",
+        name: "a flow whose tuple has an old masquerade gets a masquerade of its own",
         steps,
     }
 }
@@ -262,29 +268,29 @@ fn half_gone(n: Names) -> Case {
 /// The pod's FIN was lost between the hooks, so that the second pair is closed and the first is not.
 fn half_closed(n: Names, seconds: u64) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
-    let talk = talk(n, client);
+    let conversation = conversation(n, client);
     let reopens = numbered("S", 50_000, 0);
     let accepts = numbered("SA", 1, 50_001);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend([
-        talk.opens(syn),
-        talk.leaves_as(node, syn, Outcome::Masqueraded),
-        talk.comes_back_to(node, syn_ack),
-        talk.is_answered(syn_ack),
-        talk.asks(flagged("FA"), Outcome::Translated),
-        talk.leaves_as(node, flagged("FA"), Outcome::Translated),
-        talk.comes_back_to(node, flagged("FA")),
+        conversation.opens(syn),
+        conversation.leaves_as(node, syn, Outcome::Masqueraded),
+        conversation.comes_back_to(node, syn_ack),
+        conversation.is_answered(syn_ack),
+        conversation.asks(flagged("FA"), Outcome::Translated),
+        conversation.leaves_as(node, flagged("FA"), Outcome::Translated),
+        conversation.comes_back_to(node, flagged("FA")),
         Step::Age(seconds),
-        talk.asks(&reopens, Outcome::Translated),
-        talk.leaves_as(node, &reopens, Outcome::Masqueraded),
-        talk.comes_back_to(node, &accepts),
-        talk.is_answered(&accepts),
+        conversation.asks(&reopens, Outcome::Translated),
+        conversation.leaves_as(node, &reopens, Outcome::Masqueraded),
+        conversation.comes_back_to(node, &accepts),
+        conversation.is_answered(&accepts),
     ]);
     Case {
         name: match seconds {
-            0 => "a SYN on a masquerade that is closed, where its Service's flow is not, is masqueraded anew",
+            0 => "a SYN on a closed masquerade is masqueraded again, though its Service's flow is open",
             _ => {
-                "a SYN on a masquerade that has expired, where its Service's flow has not, is masqueraded anew"
+                "a SYN on an expired masquerade is masqueraded again, though its Service's flow has not expired"
             }
         },
         steps,
@@ -301,11 +307,11 @@ fn of_a_socket(n: Names, protocol: Protocol) -> Case {
         .map(|port| packet(n.node(port), pod).bytes())
         .to_vec();
     Case {
-        name: "a port that a socket of the node has is not given away [34]",
+        name: "a port that a socket of the node uses is not used for masquerade [34]",
         steps: vec![
-            Step::World(world(n).ports(61_777, 3).socket(protocol, 61_778)),
-            talk(n, client).opens(packet),
-            meet(
+            Step::Setup(setup(n).ports(61_777, 3).socket(protocol, 61_778)),
+            conversation(n, client).opens(packet),
+            send(
                 At::UplinkEgress,
                 &packet(client, pod),
                 Outcome::Masqueraded,
@@ -318,23 +324,23 @@ fn of_a_socket(n: Names, protocol: Protocol) -> Case {
 fn lost(n: Names) -> Case {
     let (client, node) = (n.outside(61_234), n.node(61_234));
     let pod = n.pod(2, 8080);
-    let mut steps = vec![Step::World(world(n))];
+    let mut steps = vec![Step::Setup(setup(n))];
     steps.extend(leaves(n, client, node));
     steps.extend(comes_back(n, client, node));
-    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
+    let evict = |hook, src, dst| Step::Evict(hook, Protocol::Udp, src, dst);
     // Each of the four is put back by the next packet of its partner; a second passes for that.
-    for gone in [lose(Hook::Egress, pod, client), lose(Hook::Ingress, pod, node)] {
+    for gone in [evict(Hook::Egress, pod, client), evict(Hook::Ingress, pod, node)] {
         steps.extend([gone, Step::Flows(3), Step::Age(2)]);
         steps.extend(leaves_again(n, client, node));
         steps.push(Step::Flows(4));
         steps.extend(comes_back(n, client, node));
     }
-    steps.extend([lose(Hook::Egress, client, pod), Step::Flows(3), Step::Age(2)]);
+    steps.extend([evict(Hook::Egress, client, pod), Step::Flows(3), Step::Age(2)]);
     steps.extend(comes_back(n, client, node));
     steps.push(Step::Flows(4));
     steps.extend(leaves_again(n, client, node));
     Case {
-        name: "a masqueraded flow that lost an entry gets it back, with the same port [33]",
+        name: "a masqueraded flow whose entry was evicted gets it back, with the same port [33]",
         steps,
     }
 }
@@ -343,20 +349,20 @@ fn lost(n: Names) -> Case {
 fn lost_for_good(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
     let pod = n.pod(2, 8080);
-    let lose = |hook, src, dst| Step::Lose(hook, Protocol::Udp, src, dst);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let evict = |hook, src, dst| Step::Evict(hook, Protocol::Udp, src, dst);
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
     steps.extend([
-        lose(Hook::Egress, client, pod),
-        lose(Hook::Ingress, pod, node),
+        evict(Hook::Egress, client, pod),
+        evict(Hook::Ingress, pod, node),
         Step::Age(2),
-        talk(n, client).asks(udp, Outcome::Translated),
-        talk(n, client).leaves_as(node, udp, Outcome::Masqueraded),
+        conversation(n, client).asks(udp, Outcome::Translated),
+        conversation(n, client).leaves_as(node, udp, Outcome::Masqueraded),
         Step::Flows(4),
     ]);
     steps.extend(comes_back(n, client, node));
     Case {
-        name: "a masqueraded flow that lost its port gets another [33]",
+        name: "a masqueraded flow whose port was evicted gets another port [33]",
         steps,
     }
 }
@@ -364,21 +370,21 @@ fn lost_for_good(n: Names) -> Case {
 /// The entry that was lost waits for the client's packet, as the pod's comes.
 fn lost_on_the_way(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
-    let talk = talk(n, client);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let conversation = conversation(n, client);
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
     steps.extend(comes_back(n, client, node));
     steps.extend([
-        Step::Lose(Hook::Egress, Protocol::Udp, client, talk.pod),
+        Step::Evict(Hook::Egress, Protocol::Udp, client, conversation.pod),
         Step::Age(2),
-        talk.asks(udp, Outcome::Translated),
+        conversation.asks(udp, Outcome::Translated),
     ]);
     steps.extend(comes_back(n, client, node));
-    steps.push(talk.leaves_as(node, udp, Outcome::Masqueraded));
+    steps.push(conversation.leaves_as(node, udp, Outcome::Masqueraded));
     steps.extend(comes_back(n, client, node));
     steps.push(Step::Flows(4));
     Case {
-        name: "replies are translated also while their masquerade waits for the client's next packet",
+        name: "replies are translated even while their masquerade waits for the client's next packet",
         steps,
     }
 }
@@ -387,14 +393,14 @@ fn lost_to_another(n: Names) -> Case {
     let [first, second] = [0, 1].map(|number| n.outsider(number, 61_000));
     let (node, pod) = (n.node(61_000), n.pod(2, 8080));
     let others = (61_001..61_008).map(|port| udp(n.node(port), pod).bytes());
-    let mut steps = vec![Step::World(world(n).ports(61_000, 8))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 8))];
     steps.extend(leaves(n, first, node));
-    steps.push(Step::Lose(Hook::Ingress, Protocol::Udp, pod, node));
+    steps.push(Step::Evict(Hook::Ingress, Protocol::Udp, pod, node));
     steps.extend(leaves(n, second, node));
     steps.extend([
         Step::Age(2),
-        talk(n, first).asks(udp, Outcome::Translated),
-        meet(
+        conversation(n, first).asks(udp, Outcome::Translated),
+        send(
             At::UplinkEgress,
             &udp(first, pod),
             Outcome::Masqueraded,
@@ -404,7 +410,7 @@ fn lost_to_another(n: Names) -> Case {
     ]);
     steps.extend(comes_back(n, second, node));
     Case {
-        name: "a masqueraded flow whose port has come to be another's gets another",
+        name: "a masqueraded flow whose port another flow took gets another port",
         steps,
     }
 }
@@ -412,22 +418,22 @@ fn lost_to_another(n: Names) -> Case {
 /// A client's second flow to the pod took over the first one's replies, and with them its masquerade.
 fn shared(n: Names) -> Case {
     let (client, node) = (n.outside(61_000), n.node(61_000));
-    let first = talk(n, client);
-    let second = Talk::from_outside(client, n.vip(2, 80), first.pod);
+    let first = conversation(n, client);
+    let second = Conversation::from_outside(client, n.vip(2, 80), first.pod);
     let elsewhere = (61_001..61_008).map(|port| udp(n.outside(port), first.pod).bytes());
-    let mut steps = vec![Step::World(
-        world(n)
+    let mut steps = vec![Step::Setup(
+        setup(n)
             .service(second.called, Protocol::Udp, &[first.pod])
             .ports(61_000, 8),
     )];
     steps.extend(leaves(n, client, node));
     steps.extend([
-        Step::Lose(Hook::Egress, Protocol::Udp, first.pod, client),
+        Step::Evict(Hook::Egress, Protocol::Udp, first.pod, client),
         second.opens(udp),
         second.leaves_as(node, udp, Outcome::Translated),
         Step::Age(2),
         second.asks(udp, Outcome::Translated),
-        meet(
+        send(
             At::UplinkIngress,
             &udp(client, first.called),
             Outcome::Moved,
@@ -438,7 +444,7 @@ fn shared(n: Names) -> Case {
         second.leaves_as(node, udp, Outcome::Translated),
     ]);
     Case {
-        name: "the end of a flow leaves the masquerade to the one that has its replies by now",
+        name: "the end of a flow leaves the masquerade to the flow that took its reply tuple",
         steps,
     }
 }
@@ -446,7 +452,7 @@ fn shared(n: Names) -> Case {
 fn not_the_nodes_own(n: Names) -> Case {
     let (client, node) = (n.outside(40_000), n.node(61_000));
     let pod = n.pod(2, 8080);
-    let mut steps = vec![Step::World(world(n).ports(61_000, 1))];
+    let mut steps = vec![Step::Setup(setup(n).ports(61_000, 1))];
     steps.extend(leaves(n, client, node));
     steps.push(passes(
         At::UplinkIngress,
@@ -459,7 +465,7 @@ fn not_the_nodes_own(n: Names) -> Case {
         Outcome::NotOurs,
     ));
     Case {
-        name: "what the node itself says to the same backend is the node's",
+        name: "the node's own traffic to the same backend is left alone",
         steps,
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The case table: packets in, packets out, and why. Every case is run in both families, through
-//! the host build and through the kernel, and must come out the same to the bit.
+//! The case table: packets in, packets out, and why. Every case runs in both families, through the host build and
+//! through the kernel; the results must be the same bytes.
 //!
-//! The numbers in brackets are those of the checklist the cases are taken from (docs/conformance.md).
+//! The numbers in brackets are those of docs/conformance.md.
 
 use std::net::SocketAddr;
 
@@ -10,11 +10,12 @@ use dataplane::model::{Family, Protocol};
 use dataplane_common::{Hook, Outcome};
 
 use crate::packet::{Packet, describe};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 mod affinity;
 mod clusterip;
 mod collisions;
+mod conversation;
 mod errors;
 mod fragments;
 mod frontends;
@@ -25,19 +26,18 @@ mod masquerade;
 mod refused;
 mod sctp;
 mod sources;
-mod talk;
 mod untouched;
 
-/// One of the two machines.
-pub trait Machine {
-    /// Makes the tables hold this world; flows stay.
-    fn set(&mut self, world: &World);
-    /// Lets flows grow older.
+/// The two datapaths: the host build of the decisions, and the kernel.
+pub trait Datapath {
+    /// Makes the tables hold this setup; flows stay.
+    fn set(&mut self, setup: &Setup);
+    /// Makes flows this much older.
     fn age(&mut self, seconds: u64);
-    /// Meets a packet: how it ended, and what became of it.
+    /// Sends a packet through a hook; gives its outcome and its bytes afterwards.
     fn run(&mut self, at: At, packet: &[u8]) -> (Outcome, Vec<u8>);
-    /// Takes away a flow's entry with this tuple, as the kernel does when the table is full.
-    fn lose(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr);
+    /// Evicts the flow entry with this tuple, as the kernel does when the table is full.
+    fn evict(&mut self, hook: Hook, protocol: Protocol, src: SocketAddr, dst: SocketAddr);
     /// How many flow entries there are.
     fn flows(&mut self) -> usize;
 }
@@ -59,9 +59,9 @@ impl Case {
 }
 
 pub enum Step {
-    World(World),
+    Setup(Setup),
     Age(u64),
-    Meet {
+    Send {
         at: At,
         packet: Vec<u8>,
         outcome: Outcome,
@@ -69,25 +69,25 @@ pub enum Step {
     },
     /// So many flow entries are in the table.
     Flows(usize),
-    /// The table loses the entry with this tuple.
-    Lose(Hook, Protocol, SocketAddr, SocketAddr),
+    /// The entry with this tuple is evicted.
+    Evict(Hook, Protocol, SocketAddr, SocketAddr),
 }
 
-/// What becomes of a packet.
+/// The expected bytes of a packet afterwards.
 pub enum Out {
-    /// Nothing: byte for byte as it came.
+    /// The same bytes as before.
     Untouched,
     /// Exactly this.
     Packet(Vec<u8>),
     /// One of these.
     OneOf(Vec<Vec<u8>>),
-    /// It goes no further, so its bytes do not matter.
+    /// The packet is dropped, so its bytes do not matter.
     Dropped,
 }
 
-/// A packet met, and what shall become of it.
-pub fn meet(at: At, packet: &Packet, outcome: Outcome, out: Out) -> Step {
-    Step::Meet {
+/// A packet, and its expected outcome and bytes.
+pub fn send(at: At, packet: &Packet, outcome: Outcome, out: Out) -> Step {
+    Step::Send {
         at,
         packet: packet.bytes(),
         outcome,
@@ -95,9 +95,9 @@ pub fn meet(at: At, packet: &Packet, outcome: Outcome, out: Out) -> Step {
     }
 }
 
-/// A frame met, and what shall become of it.
+/// A frame, and its expected outcome and bytes.
 pub fn raw(at: At, packet: Vec<u8>, outcome: Outcome, out: Out) -> Step {
-    Step::Meet {
+    Step::Send {
         at,
         packet,
         outcome,
@@ -107,22 +107,22 @@ pub fn raw(at: At, packet: Vec<u8>, outcome: Outcome, out: Out) -> Step {
 
 /// A packet that leaves between other ends, with sound checksums, and otherwise as it came.
 pub fn becomes(at: At, packet: &Packet, outcome: Outcome, src: SocketAddr, dst: SocketAddr) -> Step {
-    meet(at, packet, outcome, Out::Packet(packet.between(src, dst).bytes()))
+    send(at, packet, outcome, Out::Packet(packet.between(src, dst).bytes()))
 }
 
 /// A packet that passes as it came.
 pub fn passes(at: At, packet: &Packet, outcome: Outcome) -> Step {
-    meet(at, packet, outcome, Out::Untouched)
+    send(at, packet, outcome, Out::Untouched)
 }
 
 /// A packet that is dropped.
 pub fn dropped(at: At, packet: &Packet, outcome: Outcome) -> Step {
-    meet(at, packet, outcome, Out::Dropped)
+    send(at, packet, outcome, Out::Dropped)
 }
 
 /// A packet that is answered "port unreachable".
 pub fn refused(at: At, packet: &Packet, outcome: Outcome) -> Step {
-    meet(at, packet, outcome, Out::Packet(packet.unreachable()))
+    send(at, packet, outcome, Out::Packet(packet.unreachable()))
 }
 
 /// All cases of a family.
@@ -149,30 +149,30 @@ pub fn all(family: Family) -> Vec<Case> {
     .collect()
 }
 
-/// What a case did on one machine, step by step: outcomes and packets, to compare machines by.
-pub fn play(case: &Case, machine: &mut dyn Machine) -> Vec<(Outcome, Vec<u8>)> {
+/// The outcomes and packets of a case on one datapath, step by step, to compare datapaths.
+pub fn play(case: &Case, datapath: &mut dyn Datapath) -> Vec<(Outcome, Vec<u8>)> {
     let mut seen = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
         match step {
-            Step::World(world) => machine.set(world),
-            Step::Age(seconds) => machine.age(*seconds),
-            Step::Lose(hook, protocol, src, dst) => machine.lose(*hook, *protocol, *src, *dst),
+            Step::Setup(setup) => datapath.set(setup),
+            Step::Age(seconds) => datapath.age(*seconds),
+            Step::Evict(hook, protocol, src, dst) => datapath.evict(*hook, *protocol, *src, *dst),
             Step::Flows(expected) => {
                 assert_eq!(
-                    machine.flows(),
+                    datapath.flows(),
                     *expected,
                     "{}, step {number}: flow entries",
                     case.name
                 );
             }
-            Step::Meet {
+            Step::Send {
                 at,
                 packet,
                 outcome,
                 out,
             } => {
-                let (got, bytes) = machine.run(*at, packet);
-                let told = || {
+                let (got, bytes) = datapath.run(*at, packet);
+                let context = || {
                     format!(
                         "{}, step {number}, {at:?}\n   in: {}\n  out: {} ({got:?})",
                         case.name,
@@ -180,12 +180,12 @@ pub fn play(case: &Case, machine: &mut dyn Machine) -> Vec<(Outcome, Vec<u8>)> {
                         describe(&bytes)
                     )
                 };
-                assert_eq!(got, *outcome, "{}", told());
+                assert_eq!(got, *outcome, "{}", context());
                 match out {
                     Out::Dropped => {}
-                    Out::Untouched => assert_eq!(bytes, *packet, "{}\n want: untouched", told()),
-                    Out::Packet(want) => assert_eq!(bytes, *want, "{}\n want: {}", told(), describe(want)),
-                    Out::OneOf(wants) => assert!(wants.contains(&bytes), "{}", told()),
+                    Out::Untouched => assert_eq!(bytes, *packet, "{}\n want: untouched", context()),
+                    Out::Packet(want) => assert_eq!(bytes, *want, "{}\n want: {}", context(), describe(want)),
+                    Out::OneOf(wants) => assert!(wants.contains(&bytes), "{}", context()),
                 }
                 seen.push((got, bytes));
             }

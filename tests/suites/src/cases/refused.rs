@@ -6,7 +6,7 @@ use dataplane_common::Outcome;
 
 use super::{Case, Step, dropped, passes, refused};
 use crate::packet::{tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![no_endpoints(n), unknown_port(n), policy(n), owned(n)]
@@ -17,8 +17,8 @@ fn no_endpoints(n: Names) -> Case {
     Case {
         name: "a Service without endpoints refuses at once [10, 11]",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(vip, Protocol::Tcp, &[])
                     .service(vip, Protocol::Udp, &[]),
             ),
@@ -37,9 +37,9 @@ fn unknown_port(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
     let other = n.vip(1, 81);
     Case {
-        name: "a port that a VIP does not have is refused, and not routed anywhere [7]",
+        name: "a port that a VIP does not have is refused, never routed on [7]",
         steps: vec![
-            Step::World(World::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)])),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)])),
             refused(
                 At::PodIngress,
                 &tcp("S", client, other),
@@ -54,10 +54,10 @@ fn unknown_port(n: Names) -> Case {
 fn policy(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
     Case {
-        name: "a policy that leaves no endpoint drops in silence [36, 38]",
+        name: "packets are dropped silently if the policy leaves no endpoint [36, 38]",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(vip, Protocol::Tcp, &[n.pod(1, 80)])
                     .policy_drops(vip, Protocol::Tcp),
             ),
@@ -70,10 +70,10 @@ fn policy(n: Names) -> Case {
 fn owned(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 53));
     Case {
-        name: "a VIP that the node owns itself is its owner's to answer",
+        name: "a VIP that is bound on the node is left to the node's own sockets",
         steps: vec![
-            Step::World(
-                World::default()
+            Step::Setup(
+                Setup::default()
                     .service(vip, Protocol::Udp, &[n.pod(1, 53)])
                     .owned(vip.ip()),
             ),

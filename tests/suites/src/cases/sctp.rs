@@ -6,7 +6,7 @@ use dataplane_common::Outcome;
 
 use super::{Case, Step, becomes, dropped, passes, refused};
 use crate::packet::{Chunk, Packet, sctp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -48,15 +48,15 @@ fn answered(n: Names, chunk: Chunk) -> Packet {
     sctp(chunk, (MINE, 0), n.pod(1, PORT), n.client(PORT)).carrying(b"data")
 }
 
-fn world(n: Names, pods: &[u8]) -> World {
+fn setup(n: Names, pods: &[u8]) -> Setup {
     let pods: Vec<_> = pods.iter().map(|number| n.pod(*number, PORT)).collect();
-    World::default().service(n.vip(1, PORT), Protocol::Sctp, &pods)
+    Setup::default().service(n.vip(1, PORT), Protocol::Sctp, &pods)
 }
 
 fn opened(n: Names) -> Vec<Step> {
     let (client, vip, pod) = (n.client(PORT), n.vip(1, PORT), n.pod(1, PORT));
     vec![
-        Step::World(world(n, &[1])),
+        Step::Setup(setup(n, &[1])),
         becomes(At::PodIngress, &init(n), Outcome::NewFlow, client, pod),
         becomes(At::PodEgress, &init_ack(n, 1), Outcome::Translated, vip, client),
         becomes(
@@ -112,7 +112,7 @@ fn shut_down(n: Names) -> Case {
         forth(n, Chunk::Shutdown),
         back(n, Chunk::ShutdownAck),
         forth(n, Chunk::ShutdownComplete),
-        Step::World(world(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
+        Step::Setup(setup(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
         becomes(
             At::PodIngress,
             &init(n),
@@ -122,7 +122,7 @@ fn shut_down(n: Names) -> Case {
         ),
     ]);
     Case {
-        name: "an INIT after a shutdown is a new association, to a backend of today",
+        name: "an INIT after a shutdown is a new association, to a currently ready backend",
         steps,
     }
 }
@@ -148,7 +148,7 @@ fn aborted(n: Names) -> Case {
 fn goes_on(n: Names) -> Case {
     let mut steps = opened(n);
     steps.extend([
-        Step::World(world(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
+        Step::Setup(setup(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
         forth(n, Chunk::Data),
         back(n, Chunk::Data),
         becomes(
@@ -160,18 +160,18 @@ fn goes_on(n: Names) -> Case {
         ),
     ]);
     Case {
-        name: "an association outlives its backend's place in the Service; an INIT does not",
+        name: "an association goes on after its backend leaves the Service; a new INIT goes to another backend",
         steps,
     }
 }
 
 fn other_port(n: Names) -> Case {
     let vip = n.vip(1, PORT);
-    let service = World::default().service(vip, Protocol::Sctp, &[n.pod(1, 3_000)]);
+    let service = Setup::default().service(vip, Protocol::Sctp, &[n.pod(1, 3_000)]);
     Case {
-        name: "SCTP to a Service whose pods have another port is refused, and half done never",
+        name: "SCTP to a Service whose pods have another port is refused, never half-applied",
         steps: vec![
-            Step::World(service),
+            Step::Setup(service),
             dropped(At::PodIngress, &init(n), Outcome::SctpPortChange),
             Step::Flows(0),
         ],
@@ -180,16 +180,16 @@ fn other_port(n: Names) -> Case {
 
 fn taken_port(n: Names) -> Case {
     let mut steps = opened(n);
-    let both = world(n, &[1]).service(n.vip(2, PORT), Protocol::Sctp, &[n.pod(1, PORT)]);
+    let both = setup(n, &[1]).service(n.vip(2, PORT), Protocol::Sctp, &[n.pod(1, PORT)]);
     let second = sctp(Chunk::Init, (0, 5), n.client(PORT), n.vip(2, PORT));
     steps.extend([
-        Step::World(both),
+        Step::Setup(both),
         dropped(At::PodIngress, &second, Outcome::SctpPortChange),
         Step::Flows(2),
         forth(n, Chunk::Data),
     ]);
     Case {
-        name: "two associations that would look alike to a backend: the second is refused",
+        name: "the second of two associations that would look the same to a backend is refused",
         steps,
     }
 }
@@ -199,9 +199,9 @@ fn masqueraded(n: Names) -> Case {
     let other = n.client(PORT);
     let hello = |from, to| sctp(Chunk::Init, (0, MINE), from, to);
     Case {
-        name: "masqueraded SCTP keeps its client's port, and of two with one port the second is refused while the first lives",
+        name: "masqueraded SCTP keeps its client's port; a second association with the same port is refused while the first one lives",
         steps: vec![
-            Step::World(world(n, &[2])),
+            Step::Setup(setup(n, &[2])),
             becomes(
                 At::UplinkIngress,
                 &hello(client, vip),
@@ -261,9 +261,9 @@ fn nobody(n: Names) -> Case {
     let (client, pod) = (n.client(PORT), n.pod(1, PORT));
     let direct = sctp(Chunk::Init, (0, MINE), client, pod);
     Case {
-        name: "SCTP that nobody serves is refused as other protocols are, and passes elsewhere",
+        name: "SCTP to a VIP without an SCTP Service is refused as other protocols are; other SCTP passes",
         steps: vec![
-            Step::World(world(n, &[])),
+            Step::Setup(setup(n, &[])),
             refused(At::PodIngress, &init(n), Outcome::RejectedNoEndpoint),
             passes(At::PodIngress, &direct, Outcome::NotOurs),
             passes(At::PodEgress, &init_ack(n, 1), Outcome::NotOurs),

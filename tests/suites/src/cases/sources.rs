@@ -5,9 +5,9 @@ use dataplane::model::{Detect, Protocol};
 use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, becomes, dropped, passes, raw, refused};
-use crate::forge::{Icmp, of_protocol};
 use crate::packet::{tcp, udp};
-use crate::world::{At, Names, World};
+use crate::packet_variants::{Icmp, of_protocol};
+use crate::setup::{At, Names, Setup};
 
 const TCP: Protocol = Protocol::Tcp;
 
@@ -28,7 +28,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 fn ranges(n: Names) -> Case {
     let (vip, balancer, pod) = (n.vip(1, 80), n.lent(1, 80), n.pod(1, 8080));
     let (outside, client) = (n.outside(40_000), n.client(40_000));
-    let world = World::default()
+    let setup = Setup::default()
         .service(vip, TCP, &[pod])
         .node_port(vip, TCP, 30_080)
         .load_balancer(vip, TCP, balancer)
@@ -42,9 +42,9 @@ fn ranges(n: Names) -> Case {
     let goes = |at, packet| becomes(at, packet, Outcome::NewFlow, packet.src, pod);
     let (from_outside, from_pod) = (tcp("S", outside, balancer), tcp("S", client, balancer));
     Case {
-        name: "source ranges let in whom they name, to a load balancer's address only, and pods no more than others [42]",
+        name: "source ranges apply to the load balancer's address only, and to pods as to others [42]",
         steps: vec![
-            Step::World(world.clone().source_ranges(vip, TCP, &outsiders)),
+            Step::Setup(setup.clone().source_ranges(vip, TCP, &outsiders)),
             goes(At::UplinkIngress, &from_outside),
             ends(At::UplinkIngress, &tcp("R", outside, balancer)),
             dropped(At::PodIngress, &from_pod, Outcome::SourceDropped),
@@ -52,13 +52,13 @@ fn ranges(n: Names) -> Case {
             ends(At::PodIngress, &tcp("R", client, n.node(30_080))),
             goes(At::PodIngress, &tcp("S", client, vip)),
             ends(At::PodIngress, &tcp("R", client, vip)),
-            Step::World(world.clone().source_ranges(vip, TCP, &outsiders[1..])),
+            Step::Setup(setup.clone().source_ranges(vip, TCP, &outsiders[1..])),
             dropped(
                 At::UplinkIngress,
                 &tcp("S", n.outside(40_001), balancer),
                 Outcome::SourceDropped,
             ),
-            Step::World(world.source_ranges(vip, TCP, &wide)),
+            Step::Setup(setup.source_ranges(vip, TCP, &wide)),
             goes(At::PodIngress, &from_pod),
         ],
     }
@@ -66,14 +66,14 @@ fn ranges(n: Names) -> Case {
 
 fn ranges_before_endpoints(n: Names) -> Case {
     let (vip, balancer) = (n.vip(1, 80), n.lent(1, 80));
-    let world = World::default()
+    let setup = Setup::default()
         .service(vip, TCP, &[])
         .load_balancer(vip, TCP, balancer)
         .source_ranges(vip, TCP, &[n.range("203.0.113.0/24", "2001:db8::/64")]);
     Case {
-        name: "whom source ranges do not name learns nothing, not even that there are no endpoints [42]",
+        name: "a client outside the source ranges gets no answer, even if there are no endpoints [42]",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             dropped(
                 At::PodIngress,
                 &tcp("S", n.client(40_000), balancer),
@@ -91,15 +91,15 @@ fn ranges_before_endpoints(n: Names) -> Case {
 fn refuse_external(n: Names) -> Case {
     let (vip, pod) = (n.vip(1, 80), n.pod(1, 8080));
     let (outside, client) = (n.outside(40_000), n.client(40_000));
-    let world = World::default()
+    let setup = Setup::default()
         .service(vip, TCP, &[pod])
         .node_port(vip, TCP, 30_080)
         .own(n.node(0).ip(), true)
         .refusing_external();
     Case {
-        name: "a node that is told to refuses ClusterIPs to clients outside [41]",
+        name: "a node refuses ClusterIPs to clients outside if it is configured to [41]",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             refused(
                 At::UplinkIngress,
                 &tcp("S", outside, vip),
@@ -125,15 +125,15 @@ fn refuse_external(n: Names) -> Case {
 
 fn masquerade_all(n: Names) -> Case {
     let (vip, pod, client) = (n.vip(1, 80), n.pod(1, 8080), n.client(61_234));
-    let (node, world) = (n.node(61_234), World::default().service(vip, TCP, &[pod]));
-    let world = world
+    let (node, setup) = (n.node(61_234), Setup::default().service(vip, TCP, &[pod]));
+    let setup = setup
         .node_port(vip, TCP, 30_080)
         .own(n.node(0).ip(), true)
         .masquerading_all();
     Case {
-        name: "a node that is told to masquerades every flow to a ClusterIP, and no other",
+        name: "with masquerade-all a node masquerades every flow to a ClusterIP, and no other",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             becomes(
                 At::PodIngress,
                 &tcp("S", client, vip),
@@ -175,10 +175,10 @@ fn masquerade_all(n: Names) -> Case {
     }
 }
 
-/// What a client outside meets: a ClusterIP and a NodePort, with one backend on another node.
-fn remote(n: Names) -> World {
+/// A ClusterIP and a NodePort for clients outside, with one backend on another node.
+fn remote(n: Names) -> Setup {
     let vip = n.vip(1, 80);
-    World::default()
+    Setup::default()
         .service(vip, TCP, &[n.pod(2, 8080)])
         .node_port(vip, TCP, 30_080)
         .own(n.node(0).ip(), true)
@@ -198,9 +198,9 @@ fn detect_range(n: Names) -> Case {
         )
     };
     Case {
-        name: "where pods are told by their address, a ClusterIP's clients in the range keep it",
+        name: "a ClusterIP's clients in the pod range keep their address if pods are detected by address",
         steps: vec![
-            Step::World(
+            Step::Setup(
                 remote(n)
                     .detect(n.family, Detect::Range(range))
                     .refusing_external(),
@@ -215,7 +215,7 @@ fn detect_range(n: Names) -> Case {
             // Any other frontend's reply must find its way back.
             goes(n.outside(40_001), node),
             Step::Flows(5),
-            Step::World(remote(n).detect(n.family, Detect::Range(range))),
+            Step::Setup(remote(n).detect(n.family, Detect::Range(range))),
             goes(outside, vip),
             Step::Flows(8),
         ],
@@ -235,9 +235,9 @@ fn detect_nobody(n: Names) -> Case {
         )
     };
     Case {
-        name: "where nobody is told to be a pod, no client of a ClusterIP is masqueraded",
+        name: "no client of a ClusterIP is masqueraded if pods are not detected",
         steps: vec![
-            Step::World(remote(n).detect(n.family, Detect::Nobody)),
+            Step::Setup(remote(n).detect(n.family, Detect::Nobody)),
             goes(client(40_000), vip),
             Step::Flows(2),
             goes(client(40_001), node),
@@ -248,8 +248,8 @@ fn detect_nobody(n: Names) -> Case {
 
 fn internal_local(n: Names) -> Case {
     let (vip, here, elsewhere) = (n.vip(1, 80), n.pod(1, 8080), n.pod(2, 8080));
-    let world = |pods: &[_]| World::default().service(vip, TCP, pods).internal_local(vip, TCP);
-    let mut steps = vec![Step::World(world(&[here, elsewhere]))];
+    let setup = |pods: &[_]| Setup::default().service(vip, TCP, pods).internal_local(vip, TCP);
+    let mut steps = vec![Step::Setup(setup(&[here, elsewhere]))];
     for port in 40_000..40_004 {
         for (at, client) in [
             (At::PodIngress, n.client(port)),
@@ -264,14 +264,14 @@ fn internal_local(n: Names) -> Case {
             ));
         }
     }
-    steps.push(Step::World(world(&[elsewhere])));
+    steps.push(Step::Setup(setup(&[elsewhere])));
     steps.push(dropped(
         At::PodIngress,
         &tcp("S", n.client(41_000), vip),
         Outcome::PolicyDropped,
     ));
     Case {
-        name: "an inside policy Local is for all clients of a ClusterIP [38]",
+        name: "the internal policy Local applies to all clients of a ClusterIP [38]",
         steps,
     }
 }
@@ -279,15 +279,15 @@ fn internal_local(n: Names) -> Case {
 fn unallocated(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 80));
     let nobody = n.vip(9, 80);
-    let world = World::default()
+    let setup = Setup::default()
         .service(vip, TCP, &[n.pod(1, 8080)])
         .cluster_ips_from(n.range("10.100.0.0/16", "fd00:10:100::/112"))
         .cluster_ips_from(n.range("10.96.0.0/16", "fd00:10:96::/112"));
     let ping = Icmp::EchoRequest.message(client.ip(), nobody.ip(), &udp(client, nobody).bytes(), 48);
     Case {
-        name: "what is sent to an address that no Service has, among those of Services, does not leave the node",
+        name: "packets to an address of the ServiceCIDRs that no Service has do not leave the node",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             passes(At::PodIngress, &tcp("S", client, nobody), Outcome::NotOurs),
             dropped(
                 At::UplinkEgress,
@@ -311,7 +311,7 @@ fn unallocated(n: Names) -> Case {
 
 fn other_protocols(n: Names) -> Case {
     let (client, vip, balancer) = (n.client(1).ip(), n.vip(1, 80), n.lent(1, 80));
-    let world = World::default()
+    let setup = Setup::default()
         .service(vip, TCP, &[n.pod(1, 8080)])
         .load_balancer(vip, TCP, balancer);
     let about = udp(n.client(1), vip).bytes();
@@ -324,9 +324,9 @@ fn other_protocols(n: Names) -> Case {
     };
     let untouched = |packet| raw(At::PodIngress, packet, Outcome::NotOurs, Out::Untouched);
     Case {
-        name: "a ping, and any protocol that no Service can have, is refused at a ClusterIP and passes elsewhere [8]",
+        name: "ping, and every protocol that Services do not support, is refused at a ClusterIP and passes elsewhere [8]",
         steps: vec![
-            Step::World(world),
+            Step::Setup(setup),
             answered(echo(vip.ip())),
             answered(other(vip.ip())),
             raw(At::PodIngress, redirect, Outcome::StrayIcmp, Out::Dropped),

@@ -6,14 +6,14 @@ use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, passes};
 use crate::packet::{tcp, udp};
-use crate::world::{At, Names, World};
+use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![not_ours(n), cut_short(n), not_ip(n)]
 }
 
-fn world(n: Names) -> Step {
-    Step::World(World::default().service(n.vip(1, 80), Protocol::Tcp, &[n.pod(1, 80)]))
+fn setup(n: Names) -> Step {
+    Step::Setup(Setup::default().service(n.vip(1, 80), Protocol::Tcp, &[n.pod(1, 80)]))
 }
 
 fn raw(at: At, packet: Vec<u8>, outcome: Outcome) -> Step {
@@ -25,7 +25,7 @@ fn not_ours(n: Names) -> Case {
     Case {
         name: "traffic between pods, and to the outside, passes byte for byte [9]",
         steps: vec![
-            world(n),
+            setup(n),
             passes(At::PodIngress, &tcp("S", client, pod), Outcome::NotOurs),
             passes(At::PodEgress, &tcp("SA", pod, client), Outcome::NotOurs),
             passes(At::PodIngress, &udp(client, n.outside(53)), Outcome::NotOurs),
@@ -52,7 +52,7 @@ fn cut_short(n: Names) -> Case {
     };
     let mut versions = packet.clone();
     versions[14] = wrong_version;
-    let mut steps = vec![world(n), raw(At::PodIngress, versions, Outcome::Malformed)];
+    let mut steps = vec![setup(n), raw(At::PodIngress, versions, Outcome::Malformed)];
     // A test run takes no packet without a whole IP header: those are the properties' (any_bytes).
     for length in [l4, l4 + 4, l4 + 19] {
         steps.push(raw(At::PodIngress, packet[..length].to_vec(), Outcome::Malformed));
@@ -66,7 +66,7 @@ fn cut_short(n: Names) -> Case {
         steps.push(raw(At::PodIngress, long_header, Outcome::Malformed));
     }
     Case {
-        name: "a packet cut short or at odds with itself is left to the stack to judge [64]",
+        name: "a truncated or inconsistent packet is left to the stack [64]",
         steps,
     }
 }
@@ -75,7 +75,7 @@ fn not_ip(n: Names) -> Case {
     let mut arp = tcp("S", n.client(40_000), n.vip(1, 80)).bytes();
     (arp[12], arp[13]) = (0x08, 0x06);
     Case {
-        name: "what is not IP passes",
-        steps: vec![world(n), raw(At::PodIngress, arp, Outcome::NotIp)],
+        name: "packets that are not IP pass",
+        steps: vec![setup(n), raw(At::PodIngress, arp, Outcome::NotIp)],
     }
 }

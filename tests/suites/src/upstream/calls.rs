@@ -12,18 +12,18 @@ use dataplane_common::{Call, Outcome, Protocol, Verdict};
 
 use super::run::CONNECTIONS;
 use super::{From, Gives, Row, Table};
-use crate::cases::Machine as _;
+use crate::cases::Datapath as _;
 use crate::host::Host;
-use crate::world::World;
+use crate::setup::Setup;
 
 /// The node's network namespace.
 const NODE: u64 = 7;
 
 /// Asserts every row of a table that is a call of the node's own; returns how many there are.
 pub fn check_calls(table: &Table, host: &mut Host) -> usize {
-    host.set(&World {
+    host.set(&Setup {
         netns: NODE,
-        ..table.cluster.world()
+        ..table.cluster.setup()
     });
     let calls = table.rows.iter().filter(|row| row.from == From::Node);
     calls.map(|row| row.check_calls(&table.name, host)).count()
@@ -31,7 +31,7 @@ pub fn check_calls(table: &Table, host: &mut Host) -> usize {
 
 impl Row {
     fn check_calls(&self, table: &str, host: &mut Host) {
-        let told = format!("{table}: {}", self.name);
+        let context = format!("{table}: {}", self.name);
         let made: Vec<_> = (1..=CONNECTIONS)
             .map(|cookie| self.connect(cookie, host))
             .collect();
@@ -52,8 +52,8 @@ impl Row {
             ),
             Gives::Nothing => (all(|outcome| outcome == Outcome::NotOurs), [self.to].into()),
         };
-        assert!(is_right, "{told}: {made:?}");
-        assert_eq!(reached, wanted, "{told}");
+        assert!(is_right, "{context}: {made:?}");
+        assert_eq!(reached, wanted, "{context}");
     }
 
     /// Connects a socket: how that ends, and to whom.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{NODE, OTHER_NODE_ADDRESS};
 use crate::control::Control;
-use crate::world::World;
+use crate::setup::Setup;
 
 const NODE_NAME: &str = "test-node";
 
@@ -199,14 +199,14 @@ impl Cluster {
     }
 
     /// What the kernel is to hold: through the parser, index, compiler and planner.
-    pub(super) fn world(&self) -> World {
+    pub(super) fn setup(&self) -> Setup {
         let mut maps = MemoryMaps::default();
         let events = self.events(&Parser::new(NODE_NAME));
         Control::start(self.settings.clone(), &mut maps, events);
-        World {
+        Setup {
             state: maps.state,
             masquerade_all: self.masquerade_all,
-            ..World::default()
+            ..Setup::default()
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The objects, rows and results are those of Kubernetes' `pkg/proxy/nftables/proxier_test.go` and
 //! `pkg/proxy/topology_test.go` (v1.35), under the names they have there. They are taken in as API objects, compiled,
-//! planned, and met as packets by both machines; what processes of the node send is made as calls. Where Shunt differs
+//! planned, and sent as packets through both datapaths; calls stand for the traffic of the node's own processes. Where Shunt differs
 //! on purpose, one rule says how: `Row::is_masqueraded`.
 
 mod calls;

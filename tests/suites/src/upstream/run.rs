@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Meeting the packets of a table on a machine.
+//! Sends the packets of a table through a datapath.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use dataplane_common::{Outcome, Verdict};
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 
 use super::{From, Gives, Row, Table};
-use crate::cases::Machine;
+use crate::cases::Datapath;
 use crate::packet::{Chunk, Packet, sctp, tcp, udp};
-use crate::world::At;
+use crate::setup::At;
 
 /// Enough connections that each of two endpoints gets one: all go to one of them once in 2^47 runs.
 pub(super) const CONNECTIONS: u16 = 48;
 
-/// Asserts every row of a table that is a packet, on a machine that knows nothing yet.
+/// Asserts every row of a table that is a packet, on an empty datapath.
 ///
 /// What the node's own processes send is served at their sockets: [`check_calls`](super::check_calls).
-pub fn check(table: &Table, machine: &mut dyn Machine) {
-    machine.set(&table.cluster.world());
+pub fn check(table: &Table, datapath: &mut dyn Datapath) {
+    datapath.set(&table.cluster.setup());
     for (number, row) in table.rows.iter().enumerate() {
         // No two rows have a connection in common.
         let port = 20_000 + number as u16 * CONNECTIONS;
@@ -29,60 +29,60 @@ pub fn check(table: &Table, machine: &mut dyn Machine) {
             From::Outside => At::UplinkIngress,
             From::Node => continue,
         };
-        row.check(table, machine, at, port);
+        row.check(table, datapath, at, port);
     }
 }
 
 impl Row {
-    fn check(&self, table: &Table, machine: &mut dyn Machine, at: At, port: u16) {
-        let told = format!("{}: {}", table.name, self.name);
-        let one = |machine: &mut dyn Machine| machine.run(at, &self.packet(port).bytes());
+    fn check(&self, table: &Table, datapath: &mut dyn Datapath, at: At, port: u16) {
+        let context = format!("{}: {}", table.name, self.name);
+        let one = |datapath: &mut dyn Datapath| datapath.run(at, &self.packet(port).bytes());
         match &self.gives {
             Gives::Reject => {
-                let (outcome, bytes) = one(machine);
+                let (outcome, bytes) = one(datapath);
                 assert!(
                     matches!(
                         outcome,
                         Outcome::RejectedNoEndpoint | Outcome::RejectedUnknownPort
                     ),
-                    "{told}: {outcome:?}"
+                    "{context}: {outcome:?}"
                 );
                 assert_eq!(
                     bytes,
                     self.packet(port).unreachable(),
-                    "{told}: port unreachable, from the destination"
+                    "{context}: port unreachable, from the destination"
                 );
             }
             Gives::Drop => {
-                let (mut outcome, bytes) = one(machine);
+                let (mut outcome, bytes) = one(datapath);
                 if outcome.verdict() == Verdict::Next {
                     // What no Service has is known only where it leaves the node.
-                    (outcome, _) = machine.run(At::UplinkEgress, &bytes);
+                    (outcome, _) = datapath.run(At::UplinkEgress, &bytes);
                 }
-                assert_eq!(outcome.verdict(), Verdict::Drop, "{told}: {outcome:?}");
+                assert_eq!(outcome.verdict(), Verdict::Drop, "{context}: {outcome:?}");
             }
             Gives::Nothing => {
-                let (outcome, bytes) = one(machine);
-                assert_eq!(outcome.verdict(), Verdict::Next, "{told}: {outcome:?}");
-                assert_eq!(bytes, self.packet(port).bytes(), "{told}: untouched");
+                let (outcome, bytes) = one(datapath);
+                assert_eq!(outcome.verdict(), Verdict::Next, "{context}: {outcome:?}");
+                assert_eq!(bytes, self.packet(port).bytes(), "{context}: untouched");
             }
             Gives::Endpoints(endpoints, masquerade) => {
                 let mut reached = BTreeSet::new();
                 for port in port..port + CONNECTIONS {
-                    let (outcome, bytes) = machine.run(at, &self.packet(port).bytes());
-                    assert_eq!(outcome.verdict(), Verdict::Next, "{told}: {outcome:?}");
+                    let (outcome, bytes) = datapath.run(at, &self.packet(port).bytes());
+                    assert_eq!(outcome.verdict(), Verdict::Next, "{context}: {outcome:?}");
                     let endpoint = destination(&bytes);
                     reached.insert(endpoint);
-                    let (outcome, _) = machine.run(At::UplinkEgress, &bytes);
+                    let (outcome, _) = datapath.run(At::UplinkEgress, &bytes);
                     let masqueraded = outcome == Outcome::Masqueraded;
                     let wanted = self.is_masqueraded(*masquerade, endpoint, &table.cluster);
                     assert_eq!(
                         masqueraded, wanted,
-                        "{told}: masqueraded to {endpoint} ({outcome:?})"
+                        "{context}: masqueraded to {endpoint} ({outcome:?})"
                     );
                 }
                 let wanted: BTreeSet<_> = endpoints.iter().copied().collect();
-                assert_eq!(reached, wanted, "{told}");
+                assert_eq!(reached, wanted, "{context}");
             }
         }
     }

@@ -103,7 +103,7 @@ async fn a_list_in_pages_is_complete() {
 }
 
 #[tokio::test]
-async fn a_list_that_expires_between_two_pages_begins_anew() {
+async fn a_list_that_expires_between_two_pages_starts_again() {
     let cluster = Cluster::start().unwrap();
     let Some(fixture) = fixture(&cluster, "a continue token that expires") else {
         return;

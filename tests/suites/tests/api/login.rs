@@ -23,7 +23,7 @@ async fn a_token_and_a_client_certificate_serve_alike_with_the_role_of_kube_prox
 }
 
 #[tokio::test]
-async fn an_agent_that_nobody_knows_writes_nothing() {
+async fn an_agent_with_an_unknown_token_writes_nothing() {
     let cluster = Cluster::start().unwrap();
     let Some(fixture) = fixture(&cluster, "a stranger") else {
         return;

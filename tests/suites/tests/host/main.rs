@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The case table through the host build of the decisions, and what a kernel's test run has no place for. Needs nothing.
 
+mod fast_path;
 mod one_pod;
 mod settled;
-mod shortcut;
 
 use dataplane::model::Family;
 use suites::cases::{all, play};
@@ -20,7 +20,7 @@ fn every_case_holds_on_the_host() {
 }
 
 #[test]
-fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_on_the_host() {
+fn every_packet_of_upstreams_tables_ends_as_upstream_expects_on_the_host() {
     for table in upstream::all() {
         upstream::check(&table, &mut Host::default());
     }
@@ -28,7 +28,7 @@ fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_on_the_host() {
 }
 
 #[test]
-fn every_call_of_upstreams_tables_comes_out_as_upstream_says() {
+fn every_call_of_upstreams_tables_ends_as_upstream_expects() {
     let tables = upstream::all().into_iter();
     let calls: usize = tables
         .map(|table| upstream::check_calls(&table, &mut Host::default()))

@@ -2,10 +2,10 @@
 //! A Service with one pod, and a client of it.
 
 use dataplane::model::{Family, Protocol};
-use suites::cases::Machine as _;
+use suites::cases::Datapath as _;
 use suites::host::Host;
 use suites::packet::{Packet, udp};
-use suites::world::{Names, World};
+use suites::setup::{Names, Setup};
 
 pub(crate) struct OnePod {
     pub(crate) names: Names,
@@ -13,11 +13,11 @@ pub(crate) struct OnePod {
 }
 
 impl OnePod {
-    pub(crate) fn new(family: Family, change: impl Fn(World) -> World) -> Self {
+    pub(crate) fn new(family: Family, change: impl Fn(Setup) -> Setup) -> Self {
         let names = Names { family };
-        let world = World::default().service(names.vip(1, 80), Protocol::Udp, &[names.pod(1, 8080)]);
+        let setup = Setup::default().service(names.vip(1, 80), Protocol::Udp, &[names.pod(1, 8080)]);
         let mut host = Host::default();
-        host.set(&change(world));
+        host.set(&change(setup));
         Self { names, host }
     }
 

@@ -6,7 +6,7 @@ use dataplane::model::Family;
 use dataplane_common::NextHop;
 use dataplane_common::Outcome::{self, NewFlow, NotOurs, Settled, Translated};
 use suites::packet::{Packet, udp};
-use suites::world::{At, World};
+use suites::setup::{At, Setup};
 
 use crate::one_pod::OnePod;
 
@@ -25,7 +25,7 @@ fn in_both_families(test: impl Fn(Family)) {
 #[test]
 fn egress_passes_what_ingress_translated_and_takes_the_mark_away() {
     in_both_families(|family| {
-        let mut bench = OnePod::new(family, |world| world);
+        let mut bench = OnePod::new(family, |setup| setup);
         let request = bench.request();
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (Translated, true));
@@ -36,9 +36,9 @@ fn egress_passes_what_ingress_translated_and_takes_the_mark_away() {
 }
 
 #[test]
-fn a_mark_from_elsewhere_is_worth_nothing() {
+fn marks_of_other_programs_are_ignored() {
     in_both_families(|family| {
-        let mut bench = OnePod::new(family, |world| world);
+        let mut bench = OnePod::new(family, |setup| setup);
         let request = bench.request();
         assert_eq!(bench.goes_on(At::PodIngress, &request, true), (NewFlow, false));
         let reply = bench.reply();
@@ -48,9 +48,9 @@ fn a_mark_from_elsewhere_is_worth_nothing() {
 }
 
 #[test]
-fn what_has_something_to_be_written_at_egress_has_no_mark() {
+fn packets_that_egress_must_rewrite_have_no_mark() {
     in_both_families(|family| {
-        let mut bench = OnePod::new(family, World::masquerading_all);
+        let mut bench = OnePod::new(family, Setup::masquerading_all);
         let request = bench.request();
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
         assert_eq!(
@@ -61,9 +61,9 @@ fn what_has_something_to_be_written_at_egress_has_no_mark() {
 }
 
 #[test]
-fn nothing_has_a_mark_on_the_way_into_a_pod_past_the_stack() {
+fn packets_on_the_fast_path_into_a_pod_have_no_mark() {
     in_both_families(|family| {
-        let mut bench = OnePod::new(family, World::taking_shortcuts);
+        let mut bench = OnePod::new(family, Setup::taking_shortcuts);
         let request = bench.request();
         let reply = bench.reply();
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));

@@ -27,7 +27,7 @@ fn every_change_of_type_leaves_in_the_kernel_what_a_fresh_start_would() {
     }
 }
 
-/// Nothing is emptied in between: each change meets the ids and the order that all before it left.
+/// The tables are not emptied in between: each change starts with the ids and the order that the changes before it left.
 #[test]
 #[ignore = "needs root"]
 fn an_agent_that_starts_after_a_change_finds_nothing_to_do_in_the_kernel() {

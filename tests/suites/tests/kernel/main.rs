@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 
 use dataplane::model::Family;
 use dataplane_common::{Outcome, Verdict};
-use suites::cases::{Machine as _, all, play};
+use suites::cases::{Datapath as _, all, play};
 use suites::host::Host;
 use suites::kernel::Kernel;
 use suites::packet::describe;
-use suites::random::{Random, Traffic, world};
+use suites::random::{Random, Traffic, setup};
+use suites::setup::At;
 use suites::upstream;
-use suites::world::At;
 
 #[test]
 #[ignore = "needs root"]
-fn every_case_holds_in_the_kernel_and_comes_out_as_on_the_host() {
+fn every_case_holds_in_the_kernel_with_the_same_bytes_as_on_the_host() {
     let mut kernel = Kernel::load();
     for family in Family::ALL {
         for case in all(family) {
@@ -45,7 +45,7 @@ fn every_case_holds_in_the_kernel_and_comes_out_as_on_the_host() {
 /// The figures are those of docs/adr/0003.
 #[test]
 #[ignore = "needs root"]
-fn programs_stay_well_within_what_the_verifier_follows() {
+fn programs_stay_well_below_the_verifiers_limit() {
     for (name, instructions) in Kernel::load().verified() {
         eprintln!("{name}: {instructions} instructions verified");
         assert!(instructions < 700_000, "{name} comes near the limit of a million");
@@ -54,7 +54,7 @@ fn programs_stay_well_within_what_the_verifier_follows() {
 
 #[test]
 #[ignore = "needs root"]
-fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_in_the_kernel() {
+fn every_packet_of_upstreams_tables_ends_as_upstream_expects_in_the_kernel() {
     let mut kernel = Kernel::load();
     for table in upstream::all() {
         kernel.reset();
@@ -68,7 +68,7 @@ fn every_packet_of_upstreams_tables_comes_out_as_upstream_says_in_the_kernel() {
 /// `SHUNT_FUZZ_SEED` is the first batch's seed, `SHUNT_FUZZ_PACKETS` how many packets there are.
 #[test]
 #[ignore = "needs root"]
-fn random_packets_come_out_as_on_the_host() {
+fn random_packets_have_the_same_result_in_the_kernel_and_on_the_host() {
     let seed = setting("SHUNT_FUZZ_SEED", 20_261_123);
     let packets = setting("SHUNT_FUZZ_PACKETS", 1_000_000);
     let mut kernel = Kernel::load();
@@ -122,10 +122,10 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     }
 }
 
-/// Runs one batch through both machines.
+/// Runs one batch through both datapaths.
 enum Compared {
     Same,
-    /// The kernel's clock went on while a program ran: by which of the two ticks it judged, nobody knows.
+    /// The kernel's clock went on while a program ran: it is unknown which of the two ticks decided.
     Undecided,
 }
 
@@ -142,9 +142,9 @@ fn compare(
     let before = kernel.outcomes();
     for number in 0..BATCH {
         if number % 50 == 0 {
-            let world = world(&mut random);
-            kernel.set(&world);
-            host.set(&world);
+            let setup = setup(&mut random);
+            kernel.set(&setup);
+            host.set(&setup);
         }
         let (at, packet) = traffic.packet(&mut random);
         let now = Kernel::now();
@@ -154,12 +154,12 @@ fn compare(
         }
         host.set_clock(now);
         let (expected, wanted) = host.run(at, &packet);
-        let told = || tell(number, at, &packet, expected, &wanted, &bytes);
+        let context = || tell(number, at, &packet, expected, &wanted, &bytes);
         if verdict != expected.verdict() {
-            return Err(format!("{}\n{verdict:?} in the kernel", told()));
+            return Err(format!("{}\n{verdict:?} in the kernel", context()));
         }
         if verdict != Verdict::Drop && bytes != wanted {
-            return Err(told());
+            return Err(context());
         }
         if verdict == Verdict::Next && (bytes != packet || number % 8 == 0) {
             traffic.saw(at, &packet, &wanted);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The agent dies, comes back, is told to go; traffic does not notice.
+//! The agent is killed, restarted or stopped, and traffic goes on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use dataplane_common::MAP_ABI;
 use lab::agent::Agent;
 use lab::{Family, Lab, Node, Wiring, wait};
 
-use crate::steady::Steady;
+use crate::background_clients::BackgroundClients;
 use crate::{clusters, echo_pod, lead, service};
 
 #[test]
@@ -21,7 +21,7 @@ fn no_reply_is_lost_when_agents_are_killed_and_started_again() {
         let servers = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];
         let service = service(&lab, "web", &[&servers[0], &servers[1]]);
         let pins: Vec<_> = lab.nodes().iter().map(Node::pins).collect();
-        let steady = Steady::start(&client, &service);
+        let steady = BackgroundClients::start(&client, &service);
 
         on_all_agents(&lab, Agent::kill9);
         steady.go_on(100);
@@ -74,12 +74,12 @@ fn other_version(node: &Node) -> PathBuf {
 
 #[test]
 #[ignore = "needs root"]
-fn an_agent_told_to_end_leaves_traffic_flowing() {
+fn traffic_goes_on_after_an_agent_is_stopped() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let server = echo_pod(&lab, 2, "server");
         let service = service(&lab, "web", &[&server]);
-        let steady = Steady::start(&client, &service);
+        let steady = BackgroundClients::start(&client, &service);
 
         on_all_agents(&lab, Agent::terminate);
         steady.go_on(100);
@@ -129,7 +129,7 @@ fn changes_made_while_no_agent_runs_are_in_force_once_one_runs_again() {
 
 #[test]
 #[ignore = "needs root"]
-fn pods_that_come_and_go_are_served_and_forgotten() {
+fn pods_are_served_when_they_appear_and_forgotten_when_they_go() {
     for lab in clusters() {
         let server = echo_pod(&lab, 2, "server");
         let service = service(&lab, "web", &[&server]);

@@ -21,7 +21,7 @@ fn a_gigabyte_through_a_vip_arrives_whole_with_offloads_on_and_off() {
         servers.iter().for_each(|server| server.serve_bulk(9000).unwrap());
         for offloads in Offloads::ALL {
             lab.set_offloads(offloads).unwrap();
-            // The whole gigabyte once for each setting; less for the other ways through the same code.
+            // The whole gigabyte once for each setting; less for the other paths through the same code.
             let cases = [
                 (&servers[1], Family::V4, Way::Up, GIGABYTE),
                 (&servers[1], Family::V6, Way::Down, GIGABYTE / 10),

@@ -120,7 +120,7 @@ fn one_source_port_talks_to_two_vips_of_one_pod_at_once() {
 /// The node has forgotten that connection; the pod answers a SYN there with a challenge (RFC 5961).
 #[test]
 #[ignore = "needs root"]
-fn a_masqueraded_connection_goes_by_another_port_where_the_pod_has_one_with_its_own() {
+fn a_masqueraded_connection_uses_another_port_if_the_pod_has_a_connection_with_its_own() {
     for lab in clusters() {
         let server = echo_pod(&lab, 2, "server");
         let service = lab.service(web().node_port(NODE_PORT)).unwrap();

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lab::addresses::{self, node};
+use lab::client::From;
 use lab::programs::echo::Answer;
 use lab::service::ServiceSpec;
-use lab::talk::From;
 use lab::{Family, Ips, Service};
 
 use crate::{clusters, clusters_with, echo_pod, lead};
@@ -58,7 +58,7 @@ fn assert_silent(from: From<'_>, server: SocketAddr) {
 
 #[test]
 #[ignore = "needs root"]
-fn a_node_port_leads_from_outside_to_a_pod_here_or_elsewhere() {
+fn a_node_port_leads_clients_outside_to_a_pod_on_this_or_another_node() {
     for lab in clusters() {
         let (near, far) = (echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far"));
         let service = lab.service(web().node_port(NODE_PORT)).unwrap();
@@ -112,7 +112,7 @@ fn load_balancers_and_external_addresses_lead_to_the_service_from_outside_and_fr
 
 #[test]
 #[ignore = "needs root"]
-fn source_ranges_admit_whom_they_name_and_are_changed_while_in_force() {
+fn source_ranges_admit_their_clients_and_can_be_changed_while_in_force() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let server = echo_pod(&lab, 1, "server");
@@ -143,7 +143,7 @@ fn source_ranges_admit_whom_they_name_and_are_changed_while_in_force() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_outside_policy_local_is_for_clients_outside_only() {
+fn the_external_policy_local_applies_to_clients_outside_only() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let server = echo_pod(&lab, 2, "server");
@@ -172,7 +172,7 @@ fn an_outside_policy_local_is_for_clients_outside_only() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_client_keeps_its_backend_at_every_frontend_until_that_is_gone() {
+fn a_client_with_affinity_keeps_its_backend_at_every_frontend_until_it_is_removed() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let pods: Vec<_> = (0..4)
@@ -207,7 +207,7 @@ fn a_client_keeps_its_backend_at_every_frontend_until_that_is_gone() {
 
 #[test]
 #[ignore = "needs root"]
-fn affinity_is_over_so_long_after_the_last_new_connection() {
+fn affinity_ends_when_its_timeout_has_passed_since_the_last_new_connection() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let pods: Vec<_> = (0..4)

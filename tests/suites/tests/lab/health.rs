@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a load balancer outside is told of a node, by HTTP.
+//! The health check port: the answers that a load balancer gets about a node.
 
 use std::net::SocketAddr;
 
@@ -48,7 +48,7 @@ fn assert_told(lab: &Lab, n: u8, service: &Service, local_endpoints: usize) {
 
 #[test]
 #[ignore = "needs root"]
-fn a_load_balancer_is_told_how_many_ready_endpoints_a_node_has() {
+fn the_health_check_port_reports_how_many_ready_endpoints_a_node_has() {
     for lab in clusters() {
         let (first, second) = (echo_pod(&lab, 1, "first"), echo_pod(&lab, 1, "second"));
         let far = echo_pod(&lab, 2, "far");
@@ -65,7 +65,7 @@ fn a_load_balancer_is_told_how_many_ready_endpoints_a_node_has() {
         assert_told(&lab, 1, &service, 2);
         assert_told(&lab, 2, &service, 1);
 
-        // It still serves, and the balancer is told to send no more.
+        // It still serves, but the balancer should send nothing more.
         lead(&lab, &service, &[first.ready().terminating(), far.ready()]);
         assert_told(&lab, 1, &service, 0);
         let balancer = at(lent(1), Family::V4, 80);

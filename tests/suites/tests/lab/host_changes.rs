@@ -83,7 +83,7 @@ fn a_connected_udp_socket_ends_with_its_backend_and_nothing_else_does() {
                 assert_eq!(say(&tcp), gone.name(), "TCP is left alone");
                 assert_eq!(say(&beside), left.name(), "its backend is there");
                 assert_eq!(say(&direct), gone.name(), "the Service is nothing to it");
-                // Its owner is told once, and may use it again.
+                // Its owner gets one error, and may use the socket again.
                 assert_eq!(socket.receive(), Err(ECONNABORTED));
                 socket.connect(vip).unwrap();
                 assert_eq!(say(&socket), left.name());
@@ -99,7 +99,7 @@ fn a_connected_udp_socket_ends_with_its_backend_and_nothing_else_does() {
 
 #[test]
 #[ignore = "needs root"]
-fn who_waits_for_a_removed_backend_is_told() {
+fn a_process_that_waits_for_a_removed_backend_gets_an_error() {
     for lab in clusters() {
         let (old, new) = (echo_pod(&lab, 2, "old"), echo_pod(&lab, 2, "new"));
         let service = service(&lab, "web", &[&old]);
@@ -113,7 +113,7 @@ fn who_waits_for_a_removed_backend_is_told() {
                 lead(&lab, &service, &[new.ready()]);
                 waiting.join().unwrap()
             });
-            // Had nobody told, it would have waited for its own patience's end (EAGAIN).
+            // Without the error it would have waited for its own timeout (EAGAIN).
             assert_eq!(told, Err(ECONNABORTED));
         }
     }

@@ -20,12 +20,12 @@ pub(crate) const EHOSTUNREACH: i32 = 113;
 
 /// A socket's domains for addresses of this family alone.
 pub(crate) fn domains(family: Family) -> Domains {
-    let [(domains, _), _] = ways(family);
+    let [(domains, _), _] = paths(family);
     domains
 }
 
-/// Ways for a socket to name an address of this family; the second takes an IPv4 address as mapped.
-pub(crate) fn ways(family: Family) -> [(Domains, bool); 2] {
+/// AllPaths for a socket to name an address of this family; the second takes an IPv4 address as mapped.
+pub(crate) fn paths(family: Family) -> [(Domains, bool); 2] {
     match family {
         Family::V4 => [(Domains::V4, false), (Domains::Both, true)],
         Family::V6 => [(Domains::V6, false), (Domains::Both, false)],
@@ -42,7 +42,7 @@ pub(crate) fn named(addr: SocketAddr, mapped: bool) -> SocketAddr {
 
 #[test]
 #[ignore = "needs root"]
-fn every_socket_call_reaches_a_vip_and_shows_it() {
+fn every_socket_call_reaches_a_vip_and_the_process_sees_the_vip() {
     for lab in clusters() {
         let servers = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];
         let services = servers
@@ -54,7 +54,7 @@ fn every_socket_call_reaches_a_vip_and_shows_it() {
         for (node, caller) in &callers {
             for (server, service) in servers.iter().zip(&services) {
                 for family in Family::ALL {
-                    for (domains, mapped) in ways(family) {
+                    for (domains, mapped) in paths(family) {
                         println!("{} to {} by {domains:?} {family}", node.name(), server.name());
                         let vip = named(service.at(family, 80), mapped);
                         for answer in speak(caller, domains, vip) {
@@ -158,7 +158,7 @@ pub(crate) fn ask(socket: &Held<'_>, to: SocketAddr) -> (Answer, SocketAddr) {
 
 #[test]
 #[ignore = "needs root"]
-fn a_backend_may_be_a_process_of_this_very_node() {
+fn a_backend_may_be_a_process_of_this_node() {
     for lab in clusters() {
         let node = lab.node(1);
         let _server = node.serve_echo(8080).unwrap();
@@ -203,7 +203,7 @@ fn a_nodes_connections_spread_over_all_backends() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_cannot_be_reached_is_refused_at_the_call() {
+fn calls_to_unreachable_services_fail_at_once() {
     for lab in clusters() {
         let pod = echo_pod(&lab, 2, "server");
         let web = service(&lab, "web", &[&pod]);
@@ -215,7 +215,7 @@ fn what_cannot_be_reached_is_refused_at_the_call() {
         let caller = lab.node(1).caller().unwrap();
         let capture = everywhere(&lab);
         for family in Family::ALL {
-            for (domains, mapped) in ways(family) {
+            for (domains, mapped) in paths(family) {
                 for (at, errno, why) in [
                     (empty.at(family, 80), ECONNREFUSED, "no endpoint"),
                     (web.at(family, 81), ECONNREFUSED, "no such port"),

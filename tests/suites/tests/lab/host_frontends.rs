@@ -12,7 +12,7 @@ use lab::{Family, Pod, Service};
 
 use crate::frontends::{NODE_PORT, at, lent, web};
 use crate::host_clients::{
-    ECONNREFUSED, EHOSTUNREACH, assert_none_names, curl, domains, everywhere, is_of, named, say, speak, ways,
+    ECONNREFUSED, EHOSTUNREACH, assert_none_names, curl, domains, everywhere, is_of, named, paths, say, speak,
 };
 use crate::{clusters, echo_pod, lead};
 
@@ -64,7 +64,7 @@ fn assert_reached(caller: &Caller, to: SocketAddr, wanted: Result<&str, Errno>) 
 /// As [`assert_reached`], by every call that leads to an answer.
 #[track_caller]
 fn assert_all_calls_reach(caller: &Caller, family: Family, to: SocketAddr, pod: &Pod, on: &lab::Node) {
-    for (domains, mapped) in ways(family) {
+    for (domains, mapped) in paths(family) {
         for answer in speak(caller, domains, named(to, mapped)) {
             assert_eq!(answer.pod, pod.name(), "at {to} by {domains:?}");
             assert!(is_of(on, answer.client.ip()), "at {to}: {answer:?}");
@@ -204,7 +204,7 @@ fn all_processes_of_a_node_keep_one_backend_with_affinity_until_it_goes() {
 
 #[test]
 #[ignore = "needs root"]
-fn source_ranges_are_held_against_the_nodes_own_address() {
+fn source_ranges_apply_to_the_nodes_own_address() {
     for lab in clusters() {
         let server = echo_pod(&lab, 2, "server");
         let ranges = |ips: lab::Ips| [format!("{}/32", ips.v4), format!("{}/128 ", ips.v6)];
@@ -235,7 +235,7 @@ fn source_ranges_are_held_against_the_nodes_own_address() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_inside_policy_local_holds_for_a_nodes_processes_at_the_cluster_ip_alone() {
+fn the_internal_policy_local_applies_to_a_nodes_processes_only_at_the_cluster_ip() {
     for lab in clusters() {
         let (here, there) = (echo_pod(&lab, 1, "here"), echo_pod(&lab, 2, "there"));
         let service = lab.service(with_all_addresses().internal_local()).unwrap();
@@ -263,7 +263,7 @@ fn an_inside_policy_local_holds_for_a_nodes_processes_at_the_cluster_ip_alone() 
 
 #[test]
 #[ignore = "needs root"]
-fn an_outside_policy_local_does_not_hold_for_a_nodes_processes() {
+fn the_external_policy_local_does_not_apply_to_a_nodes_processes() {
     for lab in clusters() {
         let there = echo_pod(&lab, 2, "there");
         let service = lab.service(with_all_addresses().external_local()).unwrap();

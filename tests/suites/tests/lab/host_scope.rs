@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whose sockets are met: the node's, on request pods' too, nobody's once Shunt is gone.
+//! Which sockets are translated: the node's; on request those of pods too; none after cleanup.
 
 use std::net::SocketAddr;
 
@@ -26,7 +26,7 @@ fn pods_sockets_are_left_to_their_devices() {
 
 #[test]
 #[ignore = "needs root"]
-fn pods_tcp_sockets_are_met_on_request_and_their_udp_follows_endpoints() {
+fn pods_tcp_sockets_are_translated_on_request_and_their_udp_follows_endpoints() {
     for lab in clusters_with(&["--socket-lb=pods"]) {
         let (client, server) = (lab.node(1).pod("client").unwrap(), echo_pod(&lab, 2, "server"));
         let service = service(&lab, "web", &[&server]);
@@ -83,7 +83,7 @@ fn a_socket_in_another_nodes_cgroup_is_not_translated_by_that_node() {
 
 #[test]
 #[ignore = "needs root"]
-fn switched_off_and_cleaned_up_nothing_is_met() {
+fn no_socket_is_translated_when_switched_off_or_cleaned_up() {
     for lab in clusters() {
         let server = echo_pod(&lab, 2, "server");
         let service = service(&lab, "web", &[&server]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ways between nodes that are no plain Ethernet: a vxlan overlay as flannel makes it, devices without
+//! AllPaths between nodes that are no plain Ethernet: a vxlan overlay as flannel makes it, devices without
 //! Ethernet headers.
 
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use lab::{Family, Ips, Lab, Node, Wiring};
 use rtnetlink::packet_route::address::AddressFlags;
 use rtnetlink::packet_route::route::RouteScope;
 
-use crate::ways::{LARGE, Ways};
+use crate::all_paths::{AllPaths, LARGE};
 use crate::{clusters, echo_pod, lead, service};
 
 /// The node's own address on the overlay, as flannel gives it: the first of its pod subnet, alone.
@@ -67,9 +67,9 @@ fn services_work_over_a_vxlan_overlay() {
     for lab in clusters() {
         make_overlay(lab.node(1), lab.node(2));
         make_overlay(lab.node(2), lab.node(1));
-        let ways = Ways::new(&lab);
-        ways.work_from_pods();
-        ways.work_from_outside(&lab, on_overlay(lab.node(1)));
+        let paths = AllPaths::new(&lab);
+        paths.work_from_pods();
+        paths.work_from_outside(&lab, on_overlay(lab.node(1)));
     }
 }
 
@@ -139,11 +139,11 @@ fn services_work_over_devices_without_ethernet_headers() {
     let large = "x".repeat(LARGE);
     for family in Family::ALL {
         // The second is masqueraded: its packets leave by the device they came by.
-        let ways = [
+        let paths = [
             (&there, &near, client.ip(family)),
             (&and_back, &back, on_tun(serving).get(family)),
         ];
-        for (service, server, seen) in ways {
+        for (service, server, seen) in paths {
             let vip = service.at(family, 80);
             for question in ["small", &large] {
                 for answer in [

@@ -10,27 +10,27 @@
 )]
 
 mod agent;
-mod beside;
+mod all_paths;
+mod background_clients;
 mod bulk;
+mod coexistence;
 mod collisions;
-mod direct;
 mod endpoints;
+mod fast_path;
 mod frontends;
 mod health;
 mod host_changes;
 mod host_clients;
 mod host_frontends;
 mod host_scope;
+mod lab_self_check;
 mod links;
 mod path;
-mod plain;
 mod refusal;
 mod routing;
 mod status;
-mod steady;
 mod take_over;
 mod untouched;
-mod ways;
 
 use lab::agent::AgentOptions;
 use lab::service::{Endpoint, ServiceSpec};

@@ -11,7 +11,7 @@ use lab::{Family, Ips, Lab, Node};
 use rtnetlink::packet_route::address::AddressFlags;
 use rtnetlink::packet_route::route::RouteScope;
 
-use crate::ways::Ways;
+use crate::all_paths::AllPaths;
 use crate::{clusters, counted, lead};
 
 /// A link in the middle lets no larger packets through; the ends' own links have 1,500.
@@ -23,7 +23,7 @@ const TRANSFER: usize = 300_000;
 #[ignore = "needs root"]
 fn large_datagrams_pass_both_ways_from_pods_and_from_outside() {
     for lab in clusters() {
-        Ways::new(&lab).all_work(&lab);
+        AllPaths::new(&lab).all_work(&lab);
         // What ingress translated, egress on the same node does not look at again: the mark survives the stack's way.
         assert!(counted(&lab, 1, "settled") > 5, "{}", counted(&lab, 1, "settled"));
         assert!(counted(&lab, 1, "fragment_translated") > 0);
@@ -33,15 +33,15 @@ fn large_datagrams_pass_both_ways_from_pods_and_from_outside() {
 
 #[test]
 #[ignore = "needs root"]
-fn pods_find_out_that_a_link_between_the_nodes_is_small() {
+fn pods_discover_a_small_mtu_between_the_nodes() {
     for lab in clusters() {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         // Each node is the router before the small link, for one direction.
         for (node, other) in [(1, 2), (2, 1)] {
             route_to_pods(&lab, node, other);
         }
         for family in Family::ALL {
-            finds_out(&ways.client.talk(), ways.services[1].at(family, 80));
+            finds_out(&paths.client.talk(), paths.services[1].at(family, 80));
         }
         assert!(counted(&lab, 1, "error_translated") > 0);
     }
@@ -49,12 +49,12 @@ fn pods_find_out_that_a_link_between_the_nodes_is_small() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_outside_client_and_a_pod_find_out_that_a_link_between_them_is_small() {
+fn a_client_outside_and_a_pod_discover_a_small_mtu_between_them() {
     for lab in clusters() {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         let far = host_behind_a_small_link(&lab);
         for family in Family::ALL {
-            for service in &ways.services {
+            for service in &paths.services {
                 finds_out(&far.talk(), service.at(family, 80));
             }
         }
@@ -64,7 +64,7 @@ fn an_outside_client_and_a_pod_find_out_that_a_link_between_them_is_small() {
 
 /// Much by TCP, and datagrams of a size that passes the ends' links only: the first of either way is lost, and
 /// with it goes the news of how large they may be.
-pub(crate) fn finds_out(talk: &lab::talk::From<'_>, vip: SocketAddr) {
+pub(crate) fn finds_out(talk: &lab::client::From<'_>, vip: SocketAddr) {
     let much = "x".repeat(TRANSFER);
     let heard = talk
         .ask_tcp(vip, &much)
@@ -174,7 +174,7 @@ fn host_behind_a_small_link(lab: &Lab) -> Netns {
 
 #[test]
 #[ignore = "needs root"]
-fn a_port_that_nobody_listens_on_refuses_by_the_vip() {
+fn a_pods_closed_port_is_refused_in_the_name_of_the_vip() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let pods = [lab.node(1).pod("near").unwrap(), lab.node(2).pod("far").unwrap()];
@@ -187,12 +187,12 @@ fn a_port_that_nobody_listens_on_refuses_by_the_vip() {
             for family in Family::ALL {
                 let vip = service.at(family, 80);
                 for from in [client.netns(), lab.outside(), pod.netns()] {
-                    let told = format!("{family} from {} to {}", from.name(), pod.name());
+                    let context = format!("{family} from {} to {}", from.name(), pod.name());
                     let tcp = from.talk().ask_tcp(vip, "x").err();
                     let udp = from.talk().ask_udp(vip, "x").err();
                     for error in [tcp, udp] {
                         let kind = error.and_then(|error| error.io_kind());
-                        assert_eq!(kind, Some(ErrorKind::ConnectionRefused), "{told}");
+                        assert_eq!(kind, Some(ErrorKind::ConnectionRefused), "{context}");
                     }
                 }
             }
@@ -205,12 +205,12 @@ fn a_port_that_nobody_listens_on_refuses_by_the_vip() {
 #[ignore = "needs root"]
 fn routers_on_the_way_to_a_backend_show_on_the_way_to_its_vip() {
     for lab in clusters() {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         for family in Family::ALL {
-            let vip = ways.services[1].at(family, 80);
+            let vip = paths.services[1].at(family, 80);
             // The client's node, then the server's.
             for hops in [1, 2] {
-                let socket = ways.client.talk().udp(vip).unwrap();
+                let socket = paths.client.talk().udp(vip).unwrap();
                 socket.expire_after(hops).unwrap();
                 let error = socket.exchange(b"how far?").err();
                 assert_eq!(
@@ -219,7 +219,7 @@ fn routers_on_the_way_to_a_backend_show_on_the_way_to_its_vip() {
                     "{family}, {hops} hops: {error:?}"
                 );
             }
-            let socket = ways.client.talk().udp(vip).unwrap();
+            let socket = paths.client.talk().udp(vip).unwrap();
             socket.expire_after(3).unwrap();
             assert_eq!(socket.ask("there").unwrap().pod, "far", "{family}");
         }

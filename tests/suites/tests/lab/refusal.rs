@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where there is nothing to reach, the client is told so at once.
+//! A client that can reach no endpoint gets an error at once.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

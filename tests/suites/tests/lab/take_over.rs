@@ -2,11 +2,11 @@
 //! Shunt takes kube-proxy's place on a node that serves.
 
 use lab::agent::AgentOptions;
+use lab::client::Tcp;
 use lab::service::ServiceSpec;
-use lab::talk::Tcp;
 use lab::{Family, Lab, Pod, Service, Wiring, tool, wait};
 
-use crate::beside::KINDNET;
+use crate::coexistence::KINDNET;
 use crate::echo_pod;
 
 /// What kube-proxy's nftables mode has for a Service with one endpoint, in short: DNAT at prerouting by a map of

@@ -38,7 +38,7 @@ fn packets_between_pods_arrive_as_they_were_sent() {
 
 #[test]
 #[ignore = "needs root"]
-fn nobody_is_told_of_a_better_route() {
+fn no_redirects_are_sent() {
     for lab in clusters() {
         let client = lab.node(1).pod("client").unwrap();
         let servers = [echo_pod(&lab, 1, "near"), echo_pod(&lab, 2, "far")];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Objects that no API server should give out. Each is refused by itself; the rest goes on.
+//! Invalid objects, which no API server should send. The agent refuses each one and serves the others.
 
 use apiserver::{Cluster, User};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn all_are_refused(agent: &Agent) -> bool {
 }
 
 #[tokio::test]
-async fn odd_objects_in_the_first_list_are_refused_and_the_rest_is_served() {
+async fn invalid_objects_in_the_first_list_are_refused_and_the_others_are_served() {
     let cluster = Cluster::start().unwrap();
     let Some(fixture) = fixture(&cluster, "objects of the wrong shape") else {
         return;
@@ -61,7 +61,7 @@ async fn odd_objects_in_the_first_list_are_refused_and_the_rest_is_served() {
 }
 
 #[tokio::test]
-async fn odd_objects_in_a_watch_are_refused_until_they_are_mended_or_deleted() {
+async fn invalid_objects_in_a_watch_are_refused_until_they_are_corrected_or_deleted() {
     let (cluster, agent) = bench().await;
     let Some(fixture) = fixture(&cluster, "objects of the wrong shape") else {
         return;
@@ -86,7 +86,7 @@ async fn odd_objects_in_a_watch_are_refused_until_they_are_mended_or_deleted() {
 }
 
 #[tokio::test]
-async fn values_that_make_no_sense_are_refused_one_by_one() {
+async fn invalid_values_are_refused_one_by_one() {
     let (cluster, agent) = bench().await;
     let Some(fixture) = fixture(&cluster, "values that it would check") else {
         return;
@@ -117,7 +117,7 @@ async fn values_that_make_no_sense_are_refused_one_by_one() {
 }
 
 #[tokio::test]
-async fn of_two_services_with_one_address_the_older_one_is_served() {
+async fn the_older_of_two_services_with_one_address_is_served() {
     let (cluster, agent) = bench().await;
     let Some(fixture) = fixture(&cluster, "one cluster IP twice") else {
         return;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Shunt beside what else works on a node's packets: a CNI's masquerade, firewalls, policies, flowtables, a
-//! cache on the DNS Service's own address. Real rulesets in the nodes' namespaces, real clients.
+//! Coexistence with other software on the node: a CNI's masquerade, firewalls, policies, flowtables, a cache on the
+//! DNS Service's own address. Real rulesets in the nodes' namespaces, real clients.
 
 use lab::netns::Netns;
 use lab::tool;
 use lab::{Family, Lab, wait};
 use rtnetlink::packet_route::address::AddressFlags;
 
-use crate::ways::Ways;
+use crate::all_paths::AllPaths;
 use crate::{clusters, echo_pod, service};
 
 /// Puts a ruleset on every node, if this machine has the tool.
@@ -34,13 +34,13 @@ table inet kindnet-ipmasq {
 
 #[test]
 #[ignore = "needs root"]
-fn kindnets_masquerade_rules_do_not_meet_service_traffic() {
-    if !tool::is_there("nft", "kindnets_masquerade_rules_do_not_meet_service_traffic") {
+fn kindnets_masquerade_rules_do_not_apply_to_service_traffic() {
+    if !tool::is_there("nft", "kindnets_masquerade_rules_do_not_apply_to_service_traffic") {
         return;
     }
     for lab in clusters() {
         on_all_nodes(&lab, KINDNET);
-        Ways::new(&lab).all_work(&lab);
+        AllPaths::new(&lab).all_work(&lab);
         pods_reach_the_outside_in_the_nodes_name(&lab);
     }
 }
@@ -114,10 +114,10 @@ fn flannel(n: u8) -> [(&'static str, Vec<String>); 2] {
 
 #[test]
 #[ignore = "needs root"]
-fn flannels_masquerade_rules_do_not_meet_service_traffic() {
+fn flannels_masquerade_rules_do_not_apply_to_service_traffic() {
     if !tool::is_there(
         "iptables",
-        "flannels_masquerade_rules_do_not_meet_service_traffic",
+        "flannels_masquerade_rules_do_not_apply_to_service_traffic",
     ) {
         return;
     }
@@ -130,11 +130,11 @@ fn flannels_masquerade_rules_do_not_meet_service_traffic() {
                 }
             }
         }
-        let ways = Ways::new(&lab);
-        ways.work_from_pods();
+        let paths = AllPaths::new(&lab);
+        paths.work_from_pods();
         // An outside client's packet to a pod elsewhere, flannel would masquerade itself, at POSTROUTING and so before Shunt:
         // with the address Shunt would have taken.
-        ways.work_from_outside(&lab, lab.node(1).ips());
+        paths.work_from_outside(&lab, lab.node(1).ips());
     }
 }
 
@@ -154,16 +154,16 @@ table inet firewall {
 
 #[test]
 #[ignore = "needs root"]
-fn a_node_that_forwards_little_and_nothing_invalid_serves_all_the_same() {
+fn a_strict_firewall_that_drops_invalid_packets_lets_service_traffic_through() {
     if !tool::is_there(
         "nft",
-        "a_node_that_forwards_little_and_nothing_invalid_serves_all_the_same",
+        "a_strict_firewall_that_drops_invalid_packets_lets_service_traffic_through",
     ) {
         return;
     }
     for lab in clusters() {
         on_all_nodes(&lab, STRICT_FORWARDING);
-        Ways::new(&lab).all_work(&lab);
+        AllPaths::new(&lab).all_work(&lab);
         for node in lab.nodes() {
             let rules = node
                 .netns()
@@ -270,7 +270,7 @@ fn a_flowtable_carries_translated_flows() {
         return;
     }
     for lab in clusters() {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         let node = lab.node(1);
         let pods = node.pods();
         let devices: Vec<&str> = std::iter::once("eth0")
@@ -291,7 +291,7 @@ fn a_flowtable_carries_translated_flows() {
             return;
         }
         for _ in 0..3 {
-            ways.all_work(&lab);
+            paths.all_work(&lab);
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Packets made of packets: their parts, the errors about them, and what may stand between their
-//! headers. Whole Ethernet frames in and out.
+//! Packets made from packets: fragments, ICMP errors, options and extension headers, VLAN tags. Input and output are
+//! whole Ethernet frames.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lab itself, without Shunt: what fails here is not Shunt's fault.
+//! The lab checks itself without Shunt: a failure here is the lab's, not Shunt's.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

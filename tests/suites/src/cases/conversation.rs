@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client, the name it calls and the pod that it gets: what their packets become, said once.
+//! A conversation: the packets between a client, the frontend it calls and the pod that answers, and the expected
+//! translation of each.
 
 use std::net::SocketAddr;
 
@@ -7,19 +8,19 @@ use dataplane_common::Outcome;
 
 use super::{Step, becomes};
 use crate::packet::{Packet, tcp};
-use crate::world::At;
+use crate::setup::At;
 
 #[derive(Clone, Copy)]
-pub(super) struct Talk {
+pub(super) struct Conversation {
     pub(super) client: SocketAddr,
     /// A VIP, or another frontend.
     pub(super) called: SocketAddr,
     pub(super) pod: SocketAddr,
-    /// Where the client's packets come in, and where its answers go out.
+    /// The hooks that the client's packets and their answers pass.
     pub(super) hooks: (At, At),
 }
 
-impl Talk {
+impl Conversation {
     pub(super) fn of_pod(client: SocketAddr, called: SocketAddr, pod: SocketAddr) -> Self {
         Self {
             client,
@@ -41,20 +42,20 @@ impl Talk {
         self.asks(packet, Outcome::NewFlow)
     }
 
-    /// A packet of the client's becomes one to the pod.
+    /// The client sends a packet, which is translated to the pod.
     pub(super) fn asks(&self, packet: impl Fn(SocketAddr, SocketAddr) -> Packet, outcome: Outcome) -> Step {
         let (client, pod) = (self.client, self.pod);
         becomes(self.hooks.0, &packet(client, self.called), outcome, client, pod)
     }
 
-    /// A packet of the pod's becomes one of whom the client called.
+    /// The pod answers; the answer is translated to come from the frontend.
     pub(super) fn is_answered(&self, packet: impl Fn(SocketAddr, SocketAddr) -> Packet) -> Step {
         let (client, called) = (self.client, self.called);
         let answer = packet(self.pod, client);
         becomes(self.hooks.1, &answer, Outcome::Translated, called, client)
     }
 
-    /// A packet on its way to the pod goes out as from this address of the node's.
+    /// A packet on its way to the pod leaves with this address of the node as its source.
     pub(super) fn leaves_as(
         &self,
         node: SocketAddr,
@@ -65,7 +66,7 @@ impl Talk {
         becomes(self.hooks.1, &packet(client, pod), outcome, node, pod)
     }
 
-    /// The pod's answer to that address becomes one to the client.
+    /// The pod's answer to that address is translated to the client.
     pub(super) fn comes_back_to(
         &self,
         node: SocketAddr,

@@ -6,8 +6,8 @@ use lab::offload::Offloads;
 use lab::programs::bulk::Way;
 use lab::service::{Protocol, ServiceSpec};
 
+use crate::all_paths::AllPaths;
 use crate::path::{finds_out, route_to_pods};
-use crate::ways::Ways;
 use crate::{clusters, clusters_with, counted, lead};
 
 const DIRECT: &[&str] = &["--forwarding=direct"];
@@ -15,9 +15,9 @@ const BYTES: u64 = 100_000_000;
 
 #[test]
 #[ignore = "needs root"]
-fn every_way_to_a_service_works_past_the_stack() {
+fn every_path_to_a_service_works_on_the_fast_path() {
     for lab in clusters_with(DIRECT) {
-        Ways::new(&lab).all_work(&lab);
+        AllPaths::new(&lab).all_work(&lab);
         // Asked and answered between two pods of one node, and with the other node.
         assert!(
             counted(&lab, 1, "shortcut") > 20,
@@ -30,7 +30,7 @@ fn every_way_to_a_service_works_past_the_stack() {
 
 #[test]
 #[ignore = "needs root"]
-fn much_data_arrives_whole_past_the_stack_with_offloads_on_and_off() {
+fn bulk_data_arrives_whole_on_the_fast_path_with_offloads_on_and_off() {
     for lab in clusters_with(DIRECT) {
         let client = lab.node(1).pod("client").unwrap();
         let spec = ServiceSpec::new("bulk").port(Protocol::Tcp, 80, 9000);
@@ -58,14 +58,14 @@ fn much_data_arrives_whole_past_the_stack_with_offloads_on_and_off() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_small_link_is_found_out_past_the_stack() {
+fn path_mtu_discovery_works_on_the_fast_path() {
     for lab in clusters_with(DIRECT) {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         for (node, other) in [(1, 2), (2, 1)] {
             route_to_pods(&lab, node, other);
         }
         for family in Family::ALL {
-            finds_out(&ways.client.talk(), ways.services[1].at(family, 80));
+            finds_out(&paths.client.talk(), paths.services[1].at(family, 80));
         }
     }
 }
@@ -73,13 +73,13 @@ fn a_small_link_is_found_out_past_the_stack() {
 /// What the stack does not forward is not forwarded past it either, from the next packet on.
 #[test]
 #[ignore = "needs root"]
-fn a_node_that_stops_to_forward_stops_to_forward_directly() {
+fn the_fast_path_stops_when_the_node_stops_forwarding() {
     for lab in clusters_with(DIRECT) {
-        let ways = Ways::new(&lab);
+        let paths = AllPaths::new(&lab);
         let node = lab.node(1).netns();
         let forward = |is: &str| node.sysctl(&[("ipv4/ip_forward", is)]).unwrap();
-        for service in &ways.services {
-            let socket = ways
+        for service in &paths.services {
+            let socket = paths
                 .client
                 .talk()
                 .impatient()
@@ -99,9 +99,9 @@ fn a_node_that_stops_to_forward_stops_to_forward_directly() {
 
 #[test]
 #[ignore = "needs root"]
-fn pods_are_reached_through_the_stack_where_nobody_asked_for_more() {
+fn pods_are_reached_through_the_stack_by_default() {
     for lab in clusters() {
-        Ways::new(&lab).work_from_pods();
+        AllPaths::new(&lab).work_from_pods();
         assert_eq!(counted(&lab, 1, "shortcut"), 0);
     }
 }

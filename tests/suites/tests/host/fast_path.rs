@@ -3,9 +3,9 @@
 
 use dataplane::model::Family;
 use dataplane_common::{NextHop, Outcome, Outcome::Translated};
-use suites::cases::Machine as _;
+use suites::cases::Datapath as _;
 use suites::packet::{Packet, is_sound, udp};
-use suites::world::{At, World};
+use suites::setup::{At, Setup};
 
 use crate::one_pod::OnePod;
 
@@ -27,8 +27,8 @@ const ETHERNET: usize = 14;
 
 impl OnePod {
     /// Where established flows go past the stack.
-    fn directly(family: Family, change: impl Fn(World) -> World) -> Self {
-        Self::new(family, |world| change(world.taking_shortcuts()))
+    fn directly(family: Family, change: impl Fn(Setup) -> Setup) -> Self {
+        Self::new(family, |setup| change(setup.taking_shortcuts()))
     }
 
     /// The first packet of each side, by the stack.
@@ -74,7 +74,7 @@ impl OnePod {
 #[test]
 fn both_sides_of_a_flow_between_pods_go_into_the_pod_translated() {
     for family in Family::ALL {
-        let mut bench = OnePod::directly(family, |world| world);
+        let mut bench = OnePod::directly(family, |setup| setup);
         let (client, vip, pod) = (
             bench.names.client(40_000),
             bench.names.vip(1, 80),
@@ -97,7 +97,7 @@ fn both_sides_of_a_flow_between_pods_go_into_the_pod_translated() {
 #[test]
 fn a_reply_to_a_neighbour_is_left_to_the_egress() {
     for family in Family::ALL {
-        let mut bench = OnePod::directly(family, |world| world);
+        let mut bench = OnePod::directly(family, |setup| setup);
         bench.host.route(bench.names.client(0).ip(), NEIGHBOUR);
         bench.establish();
         let reply = bench.reply();
@@ -109,9 +109,9 @@ fn a_reply_to_a_neighbour_is_left_to_the_egress() {
 }
 
 #[test]
-fn the_stack_has_what_has_no_route_no_answer_yet_or_no_hop_left() {
+fn packets_without_a_route_an_answer_or_a_hop_left_go_to_the_stack() {
     for family in Family::ALL {
-        let mut bench = OnePod::directly(family, |world| world);
+        let mut bench = OnePod::directly(family, |setup| setup);
         let (request, reply) = (bench.request(), bench.reply());
         bench.establish();
         assert_eq!(bench.ends(At::PodIngress, &request).0, Translated, "no route");
@@ -134,9 +134,9 @@ fn the_stack_has_what_has_no_route_no_answer_yet_or_no_hop_left() {
 }
 
 #[test]
-fn what_is_masqueraded_passes_the_egress() {
+fn masqueraded_packets_go_through_the_egress_hook() {
     for family in Family::ALL {
-        let mut bench = OnePod::directly(family, |world| world.masquerading_all().ports(61_000, 1));
+        let mut bench = OnePod::directly(family, |setup| setup.masquerading_all().ports(61_000, 1));
         let (client, pod) = (bench.names.client(40_000), bench.names.pod(1, 8080));
         bench.host.route(client.ip(), POD);
         bench.host.route(pod.ip(), POD);

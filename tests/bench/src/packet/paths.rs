@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The ways a packet can take through the programs.
+//! The paths a packet can take through the programs.
 
 use std::net::SocketAddr;
 
 use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 use suites::packet::{tcp, udp};
-use suites::world::At;
+use suites::setup::At;
 
 use super::maps::{CLIENT_PORT, Filled, NOBODY, backend, client, expect_masquerade, place, vip};
 
-/// How often a way can be gone.
+/// How often a path can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// By one packet, again and again.
+    /// Again and again, by the same packet.
     Again,
-    /// Once by each packet.
+    /// Once for each packet.
     Once,
 }
 
@@ -35,8 +35,8 @@ impl Pace {
     }
 }
 
-/// One way.
-pub(super) struct Way {
+/// One path.
+pub(super) struct PacketPath {
     pub(super) name: String,
     pub(super) family: Family,
     pub(super) protocol: Protocol,
@@ -50,10 +50,10 @@ pub(super) struct Way {
 }
 
 /// All of them.
-pub(super) fn all() -> Vec<Way> {
-    let mut ways = Vec::new();
+pub(super) fn all() -> Vec<PacketPath> {
+    let mut paths = Vec::new();
     for family in Family::ALL {
-        let again = |name: &str, protocol, at, outcome, packet| Way {
+        let again = |name: &str, protocol, at, outcome, packet| PacketPath {
             name: format!("{name}, {protocol} {family}"),
             family,
             protocol,
@@ -63,14 +63,14 @@ pub(super) fn all() -> Vec<Way> {
             packet,
             prepare: |_, _, _| Ok(()),
         };
-        let once = |name: &str, protocol, at, outcome, packet| Way {
+        let once = |name: &str, protocol, at, outcome, packet| PacketPath {
             pace: Pace::Once,
             ..again(name, protocol, at, outcome, packet)
         };
         use At::{PodEgress, PodIngress, UplinkEgress};
         use Outcome::{Masqueraded, NewFlow, NotOurs, RejectedNoEndpoint, Translated};
         use Protocol::{Tcp, Udp};
-        ways.extend([
+        paths.extend([
             again("not ours, ingress", Tcp, PodIngress, NotOurs, |family, _, _| {
                 tcp("A", client(family, 1), elsewhere(family)).bytes()
             }),
@@ -114,7 +114,7 @@ pub(super) fn all() -> Vec<Way> {
             once("new flow", Udp, PodIngress, NewFlow, |family, number, turn| {
                 udp(fresh(family, number, turn), vip(family, 0)).bytes()
             }),
-            Way {
+            PacketPath {
                 prepare: |filled, family, turn| {
                     let packets = (0..Pace::PACKETS).map(|number| leaving(family, number, turn));
                     match family {
@@ -142,7 +142,7 @@ pub(super) fn all() -> Vec<Way> {
             ),
         ]);
     }
-    ways
+    paths
 }
 
 fn elsewhere(family: Family) -> SocketAddr {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Clients that go on while a test does things, and tell what they lost.
+//! Clients that send requests in the background of a test, and report the requests that failed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use lab::{Family, Pod, Service, wait};
 
 /// Per family: new TCP connections, one open TCP connection, one UDP socket, each asking all the time.
-pub(crate) struct Steady {
+pub(crate) struct BackgroundClients {
     stop: Arc<AtomicBool>,
     answers: Vec<Arc<AtomicU64>>,
     clients: Vec<JoinHandle<Vec<String>>>,
@@ -18,7 +18,7 @@ pub(crate) struct Steady {
 
 type Ask = Box<dyn FnMut() -> lab::Result<()> + Send>;
 
-impl Steady {
+impl BackgroundClients {
     pub(crate) fn start(pod: &Pod, service: &Service) -> Self {
         let mut steady = Self {
             stop: Arc::default(),

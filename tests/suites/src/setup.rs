@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The world a case plays in: Services as the planner would leave them in the kernel.
+//! The setup of a case: Services as the planner would write them to the kernel, and the node's settings.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ use dataplane::plan::{
 };
 use ipnet::IpNet;
 
-/// Where a packet is met.
+/// The hook that a packet passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     PodIngress,
@@ -106,7 +106,7 @@ impl Names {
 
 /// Builds a [`KernelState`] Service by Service.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct Setup {
     pub state: KernelState,
     /// The flags of the same names.
     pub take_over: bool,
@@ -115,7 +115,7 @@ pub struct World {
     /// Established flows go past the stack, where there is a route.
     pub shortcuts: bool,
     pub pod_sockets: bool,
-    /// The node's network namespace; 0 if socket calls are not met.
+    /// The node's network namespace; 0 if socket calls are not translated.
     pub netns: u64,
     /// The first of the node's ports for rewriting, and how many there are; the usual ones if `None`.
     pub ports: Option<(u16, u16)>,
@@ -123,7 +123,7 @@ pub struct World {
     pub sockets: Vec<(Protocol, u16)>,
 }
 
-impl World {
+impl Setup {
     /// A Service port at `vip` with these backends, as the only user of its ids.
     #[must_use]
     pub fn service(mut self, vip: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) -> Self {
@@ -262,7 +262,7 @@ impl World {
         self
     }
 
-    /// How pods are told from others, in one family.
+    /// How pods are recognised, in one family.
     #[must_use]
     pub fn detect(mut self, family: Family, detect: Detect) -> Self {
         self.state.networks.entry(family).or_default().detect = detect;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every way to a Service, in short: what must hold whatever else is on the node.
+//! All paths to a Service in one short check, for tests that change something else on the node.
 
 use std::net::SocketAddr;
 
+use lab::client::From;
 use lab::programs::echo::Answer;
-use lab::talk::From;
 use lab::{Family, Ips, Lab, Pod, Service};
 
 use crate::{echo_pod, service};
@@ -13,13 +13,13 @@ use crate::{echo_pod, service};
 pub(crate) const LARGE: usize = 8_000;
 
 /// A client, servers on its own node and on another, and a Service for each of them.
-pub(crate) struct Ways {
+pub(crate) struct AllPaths {
     pub(crate) client: Pod,
     pub(crate) servers: [Pod; 2],
     pub(crate) services: [Service; 2],
 }
 
-impl Ways {
+impl AllPaths {
     pub(crate) fn new(lab: &Lab) -> Self {
         let client = lab.node(1).pod("client").unwrap();
         let servers = [echo_pod(lab, 1, "near"), echo_pod(lab, 2, "far")];
@@ -43,17 +43,17 @@ impl Ways {
         let large = "x".repeat(LARGE);
         for family in Family::ALL {
             for (server, service) in self.servers.iter().zip(&self.services) {
-                let (vip, told) = (service.at(family, 80), format!("{family} to {}", server.name()));
+                let (vip, context) = (service.at(family, 80), format!("{family} to {}", server.name()));
                 for question in ["small", &large] {
                     let talk = self.client.talk();
                     for answer in [talk.ask_tcp(vip, question), ask_udp(talk, vip, question)] {
-                        let answer = answer.unwrap_or_else(|error| panic!("{told}: {error}"));
+                        let answer = answer.unwrap_or_else(|error| panic!("{context}: {error}"));
                         assert_eq!(
                             (answer.pod.as_str(), answer.heard.as_str()),
                             (server.name(), question),
-                            "{told}"
+                            "{context}"
                         );
-                        assert_eq!(answer.client.ip(), self.client.ip(family), "{told}");
+                        assert_eq!(answer.client.ip(), self.client.ip(family), "{context}");
                     }
                 }
             }
@@ -70,20 +70,20 @@ impl Ways {
         let seen = [lab::addresses::outside(), node];
         for family in Family::ALL {
             for ((server, service), seen) in self.servers.iter().zip(&self.services).zip(seen) {
-                let (vip, told) = (
+                let (vip, context) = (
                     service.at(family, 80),
                     format!("{family} from outside to {}", server.name()),
                 );
                 for question in ["small", &large] {
                     let talk = lab.outside().talk();
                     for answer in [talk.ask_tcp(vip, question), ask_udp(talk, vip, question)] {
-                        let answer = answer.unwrap_or_else(|error| panic!("{told}: {error}"));
+                        let answer = answer.unwrap_or_else(|error| panic!("{context}: {error}"));
                         assert_eq!(
                             (answer.pod.as_str(), answer.heard.as_str()),
                             (server.name(), question),
-                            "{told}"
+                            "{context}"
                         );
-                        assert_eq!(answer.client.ip(), seen.get(family), "{told}");
+                        assert_eq!(answer.client.ip(), seen.get(family), "{context}");
                     }
                 }
             }
@@ -91,7 +91,7 @@ impl Ways {
     }
 }
 
-/// Some ways have a smaller link on them, of which the first large datagram only brings the news.
+/// Some paths have a smaller link on them, of which the first large datagram only brings the news.
 fn ask_udp(talk: From<'_>, vip: SocketAddr, question: &str) -> lab::Result<Answer> {
     let socket = talk.impatient().udp(vip)?;
     let patient = || talk.udp(vip)?.ask(question);
