@@ -9,6 +9,7 @@ pub(crate) mod answers;
 pub(crate) mod backends;
 pub(crate) mod config;
 pub(crate) mod devices;
+mod display;
 pub(crate) mod flow_state;
 pub(crate) mod flows;
 pub(crate) mod fragments;

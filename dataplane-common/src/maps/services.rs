@@ -3,7 +3,7 @@
 //!
 //! Pinned: a change of a layout or of a meaning here raises [`MAP_ABI`](crate::MAP_ABI).
 
-/// A Service port (one name and protocol of one Service). 0 is none.
+/// A Service port (one name and protocol of one Service). 0 is none. The agent reuses a freed id only after all others.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ServiceId(pub u32);

@@ -21,6 +21,14 @@ pub struct SetRef {
     pub size: u32,
 }
 
+impl SetRef {
+    /// No set.
+    pub const EMPTY: Self = Self {
+        id: SetId(0),
+        size: 0,
+    };
+}
+
 /// Backends per entry of the map `sets`: a Service of up to this many endpoints is one entry, one
 /// write and one lookup.
 pub const SET_CHUNK: u32 = 16;

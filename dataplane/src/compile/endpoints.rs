@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::port::EmptyVerdict;
+use dataplane_common::EmptyVerdict;
+
 use crate::model::{Conditions, Endpoint, Family, Hints, Node, NodeHint, ServicePort, Slice, Target};
 
 /// Endpoints by address and port, each believed once.

@@ -9,5 +9,5 @@ mod service;
 mod tests;
 
 pub use frontends::frontends;
-pub use port::{Compiled, EmptyVerdict, Frontend, HealthCheck, Member, Port, Scope};
+pub use port::{Compiled, Frontend, HealthCheck, Member, Port, Scope};
 pub use service::{Input, Limits, compile};

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataplane_common::EmptyVerdict;
 use ipnet::IpNet;
 
 use crate::model::{FrontendKey, FrontendKind, Reason, ServicePortName, Target, TrafficPolicy};
@@ -67,13 +68,4 @@ pub struct Frontend {
 pub struct Scope {
     pub members: BTreeSet<Target>,
     pub empty: EmptyVerdict,
-}
-
-/// The verdict for a new flow if no backend is left for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EmptyVerdict {
-    /// No endpoint serves: the client gets an error at once.
-    Reject,
-    /// Endpoints serve, but not these clients: dropped in silence, as kube-proxy does.
-    Drop,
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use dataplane_common::EmptyVerdict;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

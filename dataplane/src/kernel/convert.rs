@@ -7,10 +7,8 @@ use dataplane_common::Port;
 use ipnet::IpNet;
 
 use super::family::HostFamily;
-use crate::model::{Detect, FrontendKey, FrontendKind, Networks, TrafficPolicy};
-use crate::plan::{
-    AddressFlags, Backend, BackendState, EmptyVerdict, FrontendValue, ScopeValue, ServiceId, SetId, SetRef,
-};
+use crate::model::{Detect, FrontendKey, Networks, TrafficPolicy};
+use crate::plan::{AddressFlags, Backend, BackendState, FrontendValue, ScopeValue, ServiceId};
 
 /// `None`: the frontend is of the other family.
 pub fn to_key<F: HostFamily>(key: &FrontendKey) -> Option<common::FrontendKey<F>> {
@@ -27,9 +25,14 @@ pub fn to_backend<F: HostFamily>(backend: &Backend) -> Option<common::Backend<F>
         BackendState::Alive => common::BackendState::Alive,
         BackendState::Draining => common::BackendState::Draining,
     };
-    let service = common::ServiceId(backend.service.0);
     let addr = F::from_ip(backend.addr)?;
-    let mut raw = common::Backend::new(addr, Port::new(backend.port), service, state, backend.local);
+    let mut raw = common::Backend::new(
+        addr,
+        Port::new(backend.port),
+        backend.service,
+        state,
+        backend.local,
+    );
     if backend.chosen_anywhere {
         raw = raw.chosen(common::Choice::Anywhere);
     }
@@ -114,7 +117,6 @@ pub fn from_networks<F: HostFamily>(raw: &common::Networks<F>) -> Networks {
 
 /// `None`: the range is of the other family.
 pub fn to_range<F: HostFamily>(service: ServiceId, range: &IpNet) -> Option<Key<common::RangeKey<F>>> {
-    let service = common::ServiceId(service.0);
     let addr = F::from_ip(range.network())?;
     let bits = common::RangeKey::<F>::SERVICE_BITS + u32::from(range.prefix_len());
     Some(Key::new(bits, common::RangeKey { service, addr }))
@@ -130,34 +132,13 @@ where
         .prefix_len()
         .checked_sub(common::RangeKey::<F>::SERVICE_BITS)?;
     let range_of = IpNet::new(F::to_ip(range.addr), u8::try_from(length).ok()?).ok()?;
-    Some((ServiceId(range.service.0), range_of))
+    Some((range.service, range_of))
 }
 
 pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
-    let scope = |scope: &ScopeValue| {
-        let set = common::SetRef {
-            id: common::SetId(scope.set.id.0),
-            size: scope.set.size,
-        };
-        let empty = match scope.empty {
-            EmptyVerdict::Reject => common::EmptyVerdict::Reject,
-            EmptyVerdict::Drop => common::EmptyVerdict::Drop,
-        };
-        (set, empty)
-    };
-    let kind = match value.kind {
-        FrontendKind::ClusterIp => common::FrontendKind::ClusterIp,
-        FrontendKind::NodePort => common::FrontendKind::NodePort,
-        FrontendKind::LoadBalancer => common::FrontendKind::LoadBalancer,
-        FrontendKind::ExternalIp => common::FrontendKind::ExternalIp,
-    };
-    let mut raw = common::FrontendValue::new(
-        common::ServiceId(value.service.0),
-        kind,
-        scope(&value.internal),
-        scope(&value.external),
-    )
-    .with_affinity(value.affinity_seconds);
+    let [internal, external] = [value.internal, value.external].map(|scope| (scope.set, scope.empty));
+    let mut raw = common::FrontendValue::new(value.service, value.kind, internal, external)
+        .with_affinity(value.affinity_seconds);
     if value.is_restricted {
         raw = raw.with_ranges();
     }
@@ -170,26 +151,11 @@ pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
 pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
     let scope = |external| {
         let (set, empty) = value.scope(external);
-        let empty = match empty {
-            common::EmptyVerdict::Reject => EmptyVerdict::Reject,
-            common::EmptyVerdict::Drop => EmptyVerdict::Drop,
-        };
-        ScopeValue {
-            set: SetRef {
-                id: SetId(set.id.0),
-                size: set.size,
-            },
-            empty,
-        }
+        ScopeValue { set, empty }
     };
     FrontendValue {
-        service: ServiceId(value.service.0),
-        kind: match value.kind() {
-            common::FrontendKind::ClusterIp => FrontendKind::ClusterIp,
-            common::FrontendKind::NodePort => FrontendKind::NodePort,
-            common::FrontendKind::LoadBalancer => FrontendKind::LoadBalancer,
-            common::FrontendKind::ExternalIp => FrontendKind::ExternalIp,
-        },
+        service: value.service,
+        kind: value.kind(),
         policy: if value.has_local_policy() {
             TrafficPolicy::Local
         } else {
@@ -207,6 +173,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::model::FrontendKind;
+    use crate::plan::{EmptyVerdict, SetId, SetRef};
 
     #[test]
     fn a_frontend_reads_back_as_it_was_written() {

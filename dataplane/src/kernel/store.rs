@@ -226,7 +226,7 @@ where
             let backend = Backend {
                 addr: F::to_ip(backend.addr),
                 port: backend.port.get(),
-                service: ServiceId(backend.service.0),
+                service: backend.service,
                 state: alive,
                 local: backend.is_local(),
                 chosen_anywhere: backend.is_chosen(common::Choice::Anywhere),
@@ -372,7 +372,7 @@ fn put_set(
             bound,
             sets,
             &SetKey {
-                set: common::SetId(id.0),
+                set: id,
                 chunk: number as u32,
             },
             &chunk,
@@ -393,7 +393,7 @@ fn delete_set(
             "sets",
             sets,
             &SetKey {
-                set: common::SetId(id.0),
+                set: id,
                 chunk: chunk as u32,
             },
         )?;

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataplane_common::EmptyVerdict;
+
 use super::cache::KernelCache;
 use super::id::{BackendId, ServiceId, SetId};
 use super::id_pool::Ids;
 use super::maps::{Bound, Shortage};
 use super::state::{Backend, BackendState, FrontendValue, KernelState, ScopeValue, SetRef};
-use crate::compile::{Compiled, EmptyVerdict, Frontend, Member, Port, Scope};
+use crate::compile::{Compiled, Frontend, Member, Port, Scope};
 use crate::model::{FrontendKey, ServiceName, ServicePortName, Target};
 
 /// The desired kernel state, and the Service ports for which ids ran out.

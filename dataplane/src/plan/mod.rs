@@ -18,8 +18,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use crate::compile::EmptyVerdict;
 pub use backend_map::BackendMap;
+pub use dataplane_common::EmptyVerdict;
 pub use diff::diff;
 pub use id::{BackendId, ServiceId, SetId};
 pub use maps::{Bound, Capacity, Maps, MapsError, Shortage};

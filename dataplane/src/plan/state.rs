@@ -15,11 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use dataplane_common::EmptyVerdict;
+pub use dataplane_common::SetRef;
 use ipnet::IpNet;
 
 use super::backend_map::BackendMap;
 use super::id::{BackendId, ServiceId, SetId};
-use crate::compile::EmptyVerdict;
 use crate::model::{Family, FrontendKey, FrontendKind, Networks, ServicePortName, Target, TrafficPolicy};
 
 /// The contents of the kernel's maps, actual or desired.
@@ -87,20 +88,6 @@ pub struct ScopeValue {
     pub set: SetRef,
     /// `Drop` where the set is not empty.
     pub empty: EmptyVerdict,
-}
-
-/// A set and its size, so that the kernel need not look the size up. [`SetRef::EMPTY`] names no set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SetRef {
-    pub id: SetId,
-    pub size: u32,
-}
-
-impl SetRef {
-    pub const EMPTY: Self = Self {
-        id: SetId(0),
-        size: 0,
-    };
 }
 
 /// Why an address is in the table. Without any flag it is not.

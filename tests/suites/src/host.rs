@@ -234,8 +234,8 @@ fn fill<F: HostFamily>(tables: &mut HostTables<F>, setup: &Setup) {
         .filter_map(|(key, value)| Some((to_key(key)?, to_frontend(value))))
         .collect();
     let ranges = |(service, ranges): (&ServiceId, &BTreeSet<IpNet>)| {
-        let service = common::ServiceId(service.0);
         let ranges: Vec<_> = ranges.iter().filter_map(to_prefix).collect();
+        let service = *service;
         ranges.into_iter().map(move |range| (service, range))
     };
     tables.ranges = state.ranges.iter().flat_map(ranges).collect();
@@ -248,7 +248,7 @@ fn fill<F: HostFamily>(tables: &mut HostTables<F>, setup: &Setup) {
                 .iter()
                 .map(|member| common::BackendId(member.index))
                 .collect();
-            (common::SetId(id.0), members)
+            (*id, members)
         })
         .collect();
     tables.backends = state

@@ -270,7 +270,7 @@ where
     let client = client(F::MODEL, CLIENT_PORT);
     let value = FlowValue {
         backend,
-        service: common::ServiceId(1),
+        service: ServiceId(1),
         ..established::<F>(to, client.port())?
     };
     let key = FlowKey::<F>::new(Hook::Ingress, protocol, raw::<F>(client)?, raw::<F>(from)?);
