@@ -46,7 +46,7 @@
 //! The node's own processes are served before there is a packet, at their calls:
 //!
 //! ```text
-//! connect() / send() / show()   [socket.rs]            the same choice, remembered by the socket [maps/peers.rs]
+//! connect() / send() / reverse()[socket.rs]            the same choice, remembered by the socket [maps/peers.rs]
 //! ```
 //!
 //! A kernel program has 512 bytes of stack for all its calls together. The code for an established flow's
@@ -90,9 +90,9 @@ pub use maps::traffic::ServiceTraffic;
 pub use outcome::{Outcome, Verdict};
 pub use packet::headers::{Headers, Layout, Parsed};
 pub use packet::ip::Ip;
-pub use packet::{Fault, Field, Packet};
-pub use socket::{Socket, connect, send, show};
-pub use tables::route::{NextHop, Question};
+pub use packet::{ChecksumField, Fault, Packet};
+pub use socket::{Remote, Socket, connect, reverse, send};
+pub use tables::route::{FibLookup, NextHop};
 pub use tables::work::Work;
 pub use tables::{Direction, Insert, InsertError, Tables};
 pub use value::checksum::Checksum;

@@ -51,7 +51,7 @@ outcomes! {
     /// Nobody's Service: left byte for byte as it came.
     NotOurs = "not_ours" => Next,
     /// Translated at ingress, and nothing to be written at egress: passed there without a look.
-    Settled = "settled" => Next,
+    EgressSkipped = "egress_skipped" => Next,
     /// Headers cut short or at odds with each other; left for the stack to judge.
     Malformed = "malformed" => Next,
     /// To an address of this node, and the node's own: a ClusterIP that it owns, or a port where a socket of it
@@ -61,7 +61,7 @@ outcomes! {
     TakenOver = "taken_over" => Next,
     /// On a reply's tuple while that reply is awaited, but no answer to it: another connection's.
     Contested = "contested" => Next,
-    /// A direct packet whose tuple a finished Service flow still held; that flow was taken away.
+    /// A packet to no Service whose tuple a finished Service flow still held; that flow was removed.
     StaleRemoved = "stale_removed" => Next,
 
     /// A call of a socket in another network namespace: a pod's, or another node's on this machine.
@@ -73,7 +73,7 @@ outcomes! {
     Translated = "translated" => Next,
     /// A packet of a known flow, handed to the device it leaves by without the host's stack. On the way to a pod it was
     /// rewritten; else the device's egress does that, or ingress has.
-    Shortcut = "shortcut" => Handed,
+    FastPath = "fast_path" => Handed,
     /// A flow's first packet, rewritten.
     NewFlow = "new_flow" => Next,
     /// A packet of a flow whose backend is gone, given to another backend.
@@ -82,8 +82,8 @@ outcomes! {
     Reopened = "reopened" => Next,
     /// A flow's first packet, given another source port because two flows would have had one tuple.
     Moved = "moved" => Next,
-    /// A direct flow's packet, given another source port because a Service flow has its tuple.
-    DirectMoved = "direct_moved" => Next,
+    /// A packet of a flow to no Service, given another source port because a Service flow has its tuple.
+    PlainMoved = "plain_moved" => Next,
     /// A flow's first packet at the device it leaves by: its masquerade port was claimed.
     Masqueraded = "masqueraded" => Next,
 
@@ -142,7 +142,7 @@ impl Outcome {
                 | Self::Resteered
                 | Self::Reopened
                 | Self::Moved
-                | Self::DirectMoved
+                | Self::PlainMoved
                 | Self::Masqueraded
         )
     }

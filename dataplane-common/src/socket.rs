@@ -15,7 +15,7 @@
 //! These calls run in a process, which may be interrupted by packets of the same CPU, and
 //! preempted: nothing here uses a CPU's own memory ([`crate::Work`]).
 
-use crate::lb::select::{Scope, backend, frontend};
+use crate::lb::select::{ClientScope, backend, frontend};
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
 use crate::maps::flows::{FlowKey, FlowValue};
@@ -27,8 +27,8 @@ use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::wire::Port;
 
-/// A socket in one of these calls, as far as one family is concerned.
-pub trait Socket<F: Family> {
+/// A socket in one of these calls.
+pub trait Socket {
     /// Its transport.
     fn protocol(&self) -> Protocol;
 
@@ -37,12 +37,6 @@ pub trait Socket<F: Family> {
 
     /// A number that no other socket has.
     fn cookie(&self) -> u64;
-
-    /// The other side's address: to go to, or that a datagram came from.
-    fn remote(&self) -> (F::Addr, Port);
-
-    /// Puts another in its place, for this call.
-    fn set_remote(&mut self, addr: F::Addr, port: Port);
 
     /// Whether it is connected (UDP: has one peer).
     fn is_connected(&self) -> bool;
@@ -58,9 +52,18 @@ pub trait Socket<F: Family> {
     #[expect(clippy::mut_from_ref, reason = "as above")]
     fn peers_or_new(&self) -> Option<&mut Peers>;
 
-    /// Tells the agent that this UDP socket is being connected to a backend: should that go, nobody
-    /// but the agent can tell the process.
-    fn announce(&self, peer: &Peer);
+    /// Records for the agent that this UDP socket is being connected to a backend: if the backend goes,
+    /// only the agent can make the process notice.
+    fn track_connected(&self, peer: &Peer);
+}
+
+/// The address in such a call, of one family. A socket may have both.
+pub trait Remote<F: Family>: Socket {
+    /// The other side's address: to go to, or that a datagram came from.
+    fn remote(&self) -> (F::Addr, Port);
+
+    /// Puts another in its place, for this call.
+    fn set_remote(&mut self, addr: F::Addr, port: Port);
 }
 
 /// How often a choice is made anew because its set or backend went between two reads: the agent may
@@ -69,11 +72,11 @@ const TRIES: u32 = 3;
 
 /// A socket is to be connected.
 #[inline(always)]
-pub fn connect<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
-    match give(socket, tables) {
+pub fn connect<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+    match assign(socket, tables) {
         Ok(peer) => {
             if socket.protocol() == Protocol::UDP {
-                socket.announce(&peer);
+                socket.track_connected(&peer);
             }
             Outcome::NewFlow
         }
@@ -83,11 +86,11 @@ pub fn connect<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T
 
 /// A datagram is to be sent to an address: to the backend of the last one, if that still serves.
 #[inline(always)]
-pub fn send<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+pub fn send<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
     let (addr, port) = socket.remote();
     let known = socket
         .peers()
-        .and_then(|peers| peers.called(&F::widen(addr), port).copied());
+        .and_then(|peers| peers.with_vip(&F::widen(addr), port).copied());
     let gone = match known {
         Some(peer) if serves(tables, &peer) => {
             socket.set_remote(F::narrow(peer.addr), peer.port);
@@ -96,35 +99,35 @@ pub fn send<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -
         Some(_) => true,
         None => false,
     };
-    match give(socket, tables) {
+    match assign(socket, tables) {
         Ok(_) if gone => Outcome::Resteered,
         Ok(_) => Outcome::NewFlow,
         Err(outcome) => outcome,
     }
 }
 
-/// The other side's address is to be shown: a backend's as what the process had called it.
+/// The other side's address is shown: a backend's as the VIP that the process had named.
 #[inline(always)]
-pub fn show<F: Family, S: Socket<F>>(socket: &mut S) -> Outcome {
+pub fn reverse<F: Family, S: Remote<F>>(socket: &mut S) -> Outcome {
     let (addr, port) = socket.remote();
-    let called = match socket.peers() {
+    let vip = match socket.peers() {
         Some(peers) => peers
-            .at(&F::widen(addr), port)
-            .map(|peer| (peer.called, peer.called_port)),
+            .with_backend(&F::widen(addr), port)
+            .map(|peer| (peer.vip, peer.vip_port)),
         None => None,
     };
-    match called {
-        Some((called, port)) => {
-            socket.set_remote(F::narrow(called), port);
+    match vip {
+        Some((vip, port)) => {
+            socket.set_remote(F::narrow(vip), port);
             Outcome::Translated
         }
         None => Outcome::NotOurs,
     }
 }
 
-/// Gives a socket one of the backends of what it names, to remember.
+/// Assigns a socket one of the backends of the Service that it names, and remembers it.
 #[inline(always)]
-fn give<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Result<Peer, Outcome> {
+fn assign<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Result<Peer, Outcome> {
     let protocol = socket.protocol();
     let client = client(socket, tables, protocol)?;
     let (addr, port) = socket.remote();
@@ -137,19 +140,14 @@ fn give<F: Family, S: Socket<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Re
     let sport = Port::new(socket.cookie() as u16);
     let key = FlowKey::new(Hook::Ingress, protocol, (node, sport), (addr, port));
     let mut value = FlowValue::default();
-    match choose(tables, &key, client, &mut value) {
-        Ok(()) => {}
-        Err(Outcome::NotOurs) => {
-            // A connected socket for both families sends to an IPv4 peer by naming it (udpv6_sendmsg).
-            if !socket.is_connected()
-                && let Some(peers) = socket.peers()
-            {
-                peers.forget(&F::widen(addr), port);
-            }
-            return Err(Outcome::NotOurs);
-        }
-        Err(outcome) => return Err(outcome),
+    // The process names this address itself, so from now on it is shown as it is. A connected socket for both
+    // families sends to an IPv4 peer by naming it (udpv6_sendmsg), so there it means nothing.
+    if !socket.is_connected()
+        && let Some(peers) = socket.peers()
+    {
+        peers.forget(&F::widen(addr), port);
     }
+    choose(tables, &key, client, &mut value)?;
     let peer = Peer::new::<F>((addr, port), &value);
     socket.peers_or_new().ok_or(Outcome::NoMemory)?.put(&peer);
     socket.set_remote(value.addr, value.port);
@@ -166,7 +164,7 @@ enum Client {
 
 /// Who makes the call, if it is somebody whose calls are translated.
 #[inline(always)]
-fn client<F: Family, S: Socket<F>, T: Tables<F>>(
+fn client<F: Family, S: Remote<F>, T: Tables<F>>(
     socket: &S,
     tables: &T,
     protocol: Protocol,
@@ -204,7 +202,7 @@ fn choose<F: Family, T: Tables<F>>(
         if client == Client::Pod && (frontend.has_ranges() || frontend.affinity_seconds != 0) {
             return Err(Outcome::LeftToPackets);
         }
-        match backend(tables, key, &frontend, Scope::Internal, value) {
+        match backend(tables, key, &frontend, ClientScope::Internal, value) {
             Ok(_) => return Ok(()),
             Err(Outcome::BackendMissing) => {}
             Err(outcome) => return Err(outcome),

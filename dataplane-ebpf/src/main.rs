@@ -10,19 +10,19 @@
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "as above"))]
 
 #[cfg(target_arch = "bpf")]
+mod cgroup;
+#[cfg(target_arch = "bpf")]
 mod count;
 #[cfg(target_arch = "bpf")]
 mod maps;
-#[cfg(target_arch = "bpf")]
-mod programs;
 #[cfg(target_arch = "bpf")]
 mod route;
 #[cfg(target_arch = "bpf")]
 mod skb;
 #[cfg(target_arch = "bpf")]
-mod sockets;
-#[cfg(target_arch = "bpf")]
 mod tables;
+#[cfg(target_arch = "bpf")]
+mod tc;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

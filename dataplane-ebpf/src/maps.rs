@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The maps, all pinned. Sizes here are the defaults; the agent sets others before loading.
+//! The maps, all pinned but for the memory that programs work in. A size of [`SET_BY_AGENT`] is the agent's to set, before
+//! it loads the programs.
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::macros::map;
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use dataplane_common::{
     AddressFlags, Affinity, AffinityKey, Backend, Call, Config, Device, Family, FlowKey, FlowValue,
-    FragmentKey, FragmentValue, FrontendKey, FrontendValue, Hook, Ip, Networks, Outcome, RangeKey,
-    ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
+    FragmentKey, FragmentValue, FrontendKey, FrontendValue, Hook, Ip, Networks, Outcome, Peer, Peers,
+    RangeKey, ServiceName, ServiceTraffic, SetChunk, SetKey, TokenBucket, V4, V6, Work,
 };
+
+/// The size of a map whose size the agent sets (`Sizes` of the agent has the defaults).
+const SET_BY_AGENT: u32 = 1;
 
 /// A family whose flows and Services are kept in maps of this object.
 pub(crate) trait Stored: Ip {
@@ -30,25 +35,25 @@ macro_rules! stored {
      $affinity:ident = $affinity_name:literal, $ranges:ident = $ranges_name:literal,
      $networks:ident = $networks_name:literal, $work:ident = $work_name:literal) => {
         #[map(name = $flows_name)]
-        static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(262_144, 0);
+        static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(SET_BY_AGENT, 0);
         /// A packet's parts follow each other at once: of 10 Gbit/s of fragments, this holds a tenth of a second.
         #[map(name = $fragments_name)]
         static $fragments: LruHashMap<FragmentKey<$family>, FragmentValue<$family>> =
             LruHashMap::pinned(16_384, 0);
         #[map(name = $addresses_name)]
         static $addresses: HashMap<<$family as Family>::Addr, AddressFlags> =
-            HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+            HashMap::pinned(SET_BY_AGENT, BPF_F_NO_PREALLOC);
         #[map(name = $frontends_name)]
         static $frontends: HashMap<FrontendKey<$family>, FrontendValue> =
-            HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+            HashMap::pinned(SET_BY_AGENT, BPF_F_NO_PREALLOC);
         #[map(name = $backends_name)]
-        static $backends: Array<Backend<$family>> = Array::pinned(262_144, 0);
+        static $backends: Array<Backend<$family>> = Array::pinned(SET_BY_AGENT, 0);
 
         #[map(name = $affinity_name)]
         static $affinity: LruHashMap<AffinityKey<$family>, Affinity<$family>> =
-            LruHashMap::pinned(131_072, 0);
+            LruHashMap::pinned(SET_BY_AGENT, 0);
         #[map(name = $ranges_name)]
-        static $ranges: LpmTrie<RangeKey<$family>, u8> = LpmTrie::pinned(65_536, 0);
+        static $ranges: LpmTrie<RangeKey<$family>, u8> = LpmTrie::pinned(SET_BY_AGENT, 0);
         #[map(name = $networks_name)]
         static $networks: Array<Networks<$family>> = Array::pinned(1, 0);
 
@@ -131,11 +136,11 @@ stored!(
 );
 
 #[map(name = "sets")]
-pub(crate) static SETS: HashMap<SetKey, SetChunk> = HashMap::pinned(131_072, BPF_F_NO_PREALLOC);
+pub(crate) static SETS: HashMap<SetKey, SetChunk> = HashMap::pinned(SET_BY_AGENT, BPF_F_NO_PREALLOC);
 
 /// Names, for the agent and the command line; no program reads them.
 #[map(name = "services")]
-static SERVICES: HashMap<u32, ServiceName> = HashMap::pinned(16_384, BPF_F_NO_PREALLOC);
+static SERVICES: HashMap<u32, ServiceName> = HashMap::pinned(SET_BY_AGENT, BPF_F_NO_PREALLOC);
 
 /// By interface index.
 #[map(name = "devices")]
@@ -151,7 +156,16 @@ pub(crate) static OUTCOMES: PerCpuArray<u64> =
 
 /// By service id. A Service beyond its end is routed but not counted.
 #[map(name = "traffic")]
-pub(crate) static TRAFFIC: PerCpuArray<ServiceTraffic> = PerCpuArray::pinned(16_384, 0);
+pub(crate) static TRAFFIC: PerCpuArray<ServiceTraffic> = PerCpuArray::pinned(SET_BY_AGENT, 0);
 
 #[map(name = "answers")]
 pub(crate) static ANSWERS: PerCpuArray<TokenBucket> = PerCpuArray::pinned(1, 0);
+
+/// Hangs on each socket that speaks with a Service, and goes with it.
+#[btf_map(name = "peers")]
+pub(crate) static PEERS: SkStorage<Peers> = SkStorage::new();
+
+/// By socket cookie: connected UDP sockets, for the agent, which ends those whose backend goes. Kept
+/// exact by `sock_release`; it forgets the oldest only where that was not called.
+#[map(name = "connected")]
+pub(crate) static CONNECTED: LruHashMap<u64, Peer> = LruHashMap::pinned(16_384, 0);

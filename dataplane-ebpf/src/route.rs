@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The question for a route, and its answer, as the helper `bpf_fib_lookup` has them.
+//! The lookup of a route, and its answer, as the helper `bpf_fib_lookup` has them.
 
 use aya_ebpf::bindings::bpf_fib_lookup;
-use dataplane_common::{Family, Question};
+use dataplane_common::{Family, FibLookup};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 /// `struct bpf_fib_lookup` (linux/bpf.h), with a name for each thing that is in one place of it.
 #[repr(C)]
-pub(crate) struct Route {
+pub(crate) struct FibParams {
     /// Of the packet; in the answer, of the neighbour.
     pub(crate) family: u8,
     protocol: u8,
@@ -28,23 +28,23 @@ pub(crate) struct Route {
     /// The device's link-layer address, then the neighbour's.
     link: [u16; 6],
 }
-const _: () = assert!(size_of::<Route>() == size_of::<bpf_fib_lookup>());
+const _: () = assert!(size_of::<FibParams>() == size_of::<bpf_fib_lookup>());
 
-impl Route {
+impl FibParams {
     /// For a packet that came in by this device. Rules by mark or class of traffic do not see it.
     #[inline(always)]
-    pub(crate) fn to<F: Family>(question: &Question<F>, ifindex: u32) -> Self {
-        let (sport, dport) = question.ports;
+    pub(crate) fn to<F: Family>(lookup: &FibLookup<F>, ifindex: u32) -> Self {
+        let (sport, dport) = lookup.ports;
         Self {
             family: if F::IS_V6 { AF_INET6 } else { AF_INET },
-            protocol: question.protocol,
+            protocol: lookup.protocol,
             sport: sport.memory(),
             dport: dport.memory(),
-            length: question.length,
+            length: lookup.length,
             ifindex,
             class: 0,
-            src: F::words(&question.src),
-            dst: F::words(&question.dst),
+            src: F::words(&lookup.src),
+            dst: F::words(&lookup.dst),
             table: 0,
             link: [0; 6],
         }

@@ -13,16 +13,16 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
-use dataplane_common::{Checksum, Fault, Field, Packet, Wire};
+use dataplane_common::{Checksum, ChecksumField, Fault, Packet, Wire};
 
 /// `BPF_F_IPV6`: an IPv6 address changed, so the sum that a device took over the whole packet stays
 /// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
 const BPF_F_IPV6: u64 = 1 << 7;
 
-/// [`Packet::settle`]'s mark, in `tc_index`: it goes with the packet from a device's ingress to another's egress, and
+/// [`Packet::mark_done`]'s mark, in `tc_index`: it goes with the packet from a device's ingress to another's egress, and
 /// nobody has used it since the dsmark scheduler and the tcindex classifier were taken out (Linux 6.3), but for GRED
 /// with its low 4 bits and Cilium's programs with its low 5. Those are 0 here.
-const SETTLED: u32 = 0x5300;
+const DONE: u32 = 0x5300;
 
 /// The longest headers that are read in place: Ethernet, IPv6, TCP.
 const HEADERS: u32 = 14 + 40 + 20;
@@ -127,8 +127,8 @@ impl<const L3: usize> Skb<L3> {
         };
         // SAFETY: a helper on the program's own context.
         let popped = unsafe { bpf_skb_vlan_pop(self.0) } == 0;
-        // Blurred, so that the verifier goes on as from a packet without a tag, and not once more.
-        self.blur(if popped { tag } else { 0 } as usize) as u32
+        // Opaque, so that the verifier goes on as from a packet without a tag, and not once more.
+        self.opaque(if popped { tag } else { 0 } as usize) as u32
     }
 
     /// Puts the tag back that `untag` took off. Whether that went well.
@@ -256,7 +256,7 @@ impl<const L3: usize> Packet for Skb<L3> {
         }
         // The same number, in a form that every verifier reads as 1 to MAX_SUM: from "it is not 0" those before
         // Linux 6.8 learn nothing, and refuse a length that may be 0.
-        let length = (self.blur(length - 1) & (Self::MAX_SUM - 1)) as u32 + 1;
+        let length = (self.opaque(length - 1) & (Self::MAX_SUM - 1)) as u32 + 1;
         let buffer = SCRATCH.get_ptr_mut(0)?;
         // SAFETY: this CPU's own buffer, of MAX_SUM bytes; the first helper writes `length` of them.
         unsafe {
@@ -271,7 +271,7 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
-    fn blur(&self, offset: usize) -> usize {
+    fn opaque(&self, offset: usize) -> usize {
         match SCRATCH.get_ptr_mut(0) {
             // SAFETY: this CPU's own buffer, at least a word long.
             Some(buffer) => unsafe {
@@ -283,7 +283,7 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
-    fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault> {
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault> {
         let mut flags = 0;
         if field.pseudo_header {
             flags |= BPF_F_PSEUDO_HDR as u64;
@@ -303,17 +303,17 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
-    fn settle(&mut self) {
-        self.set_mark(SETTLED);
+    fn mark_done(&mut self) {
+        self.set_mark(DONE);
     }
 
     #[inline(always)]
-    fn unsettle(&mut self) -> bool {
-        let settled = self.get().tc_index == SETTLED;
-        if settled {
+    fn take_mark(&mut self) -> bool {
+        let marked = self.get().tc_index == DONE;
+        if marked {
             self.set_mark(0);
         }
-        settled
+        marked
     }
 
     #[inline(always)]

@@ -12,26 +12,26 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::maps::lpm_trie;
 use dataplane_common::{
-    AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, FlowKey,
-    FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert, InsertError, Networks,
-    NextHop, Protocol, Question, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, FibLookup,
+    FlowKey, FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert, InsertError,
+    Networks, NextHop, Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
 };
 
 use crate::count::count_one;
 use crate::maps::{ANSWERS, CONFIG, DEVICES, SETS, Stored, TRAFFIC};
-use crate::route::Route;
+use crate::route::FibParams;
 
 /// `-EEXIST`, as map updates return it.
 const EXISTS: i32 = -17;
 
 /// The maps, for the packet that is being handled.
-pub(crate) struct Maps {
+pub(crate) struct KernelTables {
     skb: *mut __sk_buff,
     /// A VLAN tag was taken off the packet, and is to be put back.
     tagged: bool,
 }
 
-impl Maps {
+impl KernelTables {
     /// For this packet.
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff, tagged: bool) -> Self {
@@ -58,7 +58,7 @@ fn nanoseconds() -> u64 {
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
-impl<F: Stored> Tables<F> for Maps {
+impl<F: Stored> Tables<F> for KernelTables {
     #[inline(always)]
     fn now(&self) -> Tick {
         Tick::from_nanoseconds(nanoseconds())
@@ -187,15 +187,16 @@ impl<F: Stored> Tables<F> for Maps {
     }
 
     #[inline(always)]
-    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
+    fn next_hop(&self, lookup: &FibLookup<F>, hop: &mut NextHop) -> bool {
         if self.tagged {
             return false;
         }
         // SAFETY: the packet's own context.
         let ifindex = unsafe { (*self.skb).ifindex };
-        let route = &mut Route::to(question, ifindex);
+        let route = &mut FibParams::to(lookup, ifindex);
         // SAFETY: the helper reads and writes just `route`.
-        let found = unsafe { bpf_fib_lookup(self.skb.cast(), route.as_ptr(), size_of::<Route>() as i32, 0) };
+        let found =
+            unsafe { bpf_fib_lookup(self.skb.cast(), route.as_ptr(), size_of::<FibParams>() as i32, 0) };
         if found != BPF_FIB_LKUP_RET_SUCCESS as i64 {
             return false;
         }

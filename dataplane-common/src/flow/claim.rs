@@ -95,7 +95,7 @@ fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Po
 #[inline(always)]
 fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> Claim {
     if held_by_finished(tables, work, rest) {
-        forget(tables, &work.reply_key);
+        forget(tables, &work.other_key);
     }
     if is_nodes_own(tables, work) {
         return Claim::Taken;
@@ -107,7 +107,7 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u3
 /// node's own address can be, those of masqueraded flows: they are met at ingress.
 #[inline(never)]
 fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
-    let key = &work.reply_key;
+    let key = &work.other_key;
     key.hook() == Hook::Ingress
         && (tables.has_socket(key)
             || tables
@@ -118,17 +118,17 @@ fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
 /// Works out the reply's tuple, and whether a flow has it that is over and has had no packet for `rest` ticks.
 #[inline(never)]
 fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> bool {
-    work.set_reply();
+    work.set_partner();
     let now = work.value.last_seen;
-    tables.flow(&work.reply_key).is_some_and(|entry| {
+    tables.flow(&work.other_key).is_some_and(|entry| {
         let holder = entry.get();
-        now.since(holder.last_seen) >= rest && is_over(&work.reply_key, &holder, now)
+        now.since(holder.last_seen) >= rest && is_over(&work.other_key, &holder, now)
     })
 }
 
 #[inline(never)]
 fn put_reply<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Claim {
-    let (key, reply) = (&work.reply_key, &work.reply);
+    let (key, reply) = (&work.other_key, &work.other);
     match tables.insert_flow(key, reply, Insert::New) {
         Ok(()) => return Claim::Had,
         Err(InsertError::Full) => return Claim::Full,

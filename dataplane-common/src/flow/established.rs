@@ -7,9 +7,9 @@
 //! place, begins anew. Per TCP event (SYN, FIN, RST): the partner learns of it.
 
 use crate::flow::masquerade;
-use crate::flow::new_flow::Why;
+use crate::flow::new_flow::NewFlowReason;
 use crate::flow::pair::{learn, release};
-use crate::flow::tcp::{Event, backend_serves, tcp_event};
+use crate::flow::tcp::{TcpEvent, backend_serves, tcp_event};
 use crate::maps::flow_state::State;
 use crate::maps::flows::Entry;
 use crate::outcome::Outcome;
@@ -22,14 +22,23 @@ use crate::value::family::Family;
 use crate::value::hook::Hook;
 use crate::value::tick::Tick;
 
-/// Translates a packet of a known flow. `Err`: the flow is over and its entries are gone.
+/// What follows from looking at a packet's flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// Nothing: this is the packet's outcome.
+    Done(Outcome),
+    /// The packet starts a flow. If there was one, it is over and its entries are gone.
+    Start(NewFlowReason),
+}
+
+/// Translates a packet of a known flow.
 #[inline(always)]
 pub(crate) fn established<F: Ip, P: Packet, T: Tables<F>>(
     packet: &mut P,
     tables: &T,
     work: &mut Work<F>,
     entry: Entry<'_, F>,
-) -> Result<Outcome, Why> {
+) -> Step {
     let headers = &work.headers;
     let key = &headers.key;
     let value = entry.get();
@@ -37,39 +46,39 @@ pub(crate) fn established<F: Ip, P: Packet, T: Tables<F>>(
     let is_reply = value.state.has(State::REPLY);
     if value.is_expired(headers.protocol(), now) {
         release(tables, key, entry);
-        return Err(Why::First);
+        return Step::Start(NewFlowReason::First);
     }
     let awaits_reply = is_reply && !value.state.has(State::REPLIED);
     if headers.has_connections() {
         if awaits_reply || headers.segment.is_event() {
             match tcp_event(tables, work, entry) {
-                Event::Ours => {}
-                Event::Foreign => return Ok(Outcome::Contested),
-                Event::Over(why) => return Err(why),
+                TcpEvent::Ours => {}
+                TcpEvent::Foreign => return Step::Done(Outcome::Contested),
+                TcpEvent::Over(reason) => return Step::Start(reason),
             }
         }
     } else if awaits_reply {
         learn(tables, &work.headers.key, entry, State::REPLIED);
     } else if !is_reply && !backend_serves(tables, &value) {
         release(tables, key, entry);
-        return Err(Why::BackendGone);
+        return Step::Start(NewFlowReason::BackendGone);
     }
     if value.last_seen != now && !refresh(tables, work, entry, now) {
         release(tables, &work.headers.key, entry);
-        return Err(Why::First);
+        return Step::Start(NewFlowReason::First);
     }
     let mut outcome = Outcome::Translated;
     // Read anew: a SYN may have made it so.
     if entry.get().is_pending() {
         if let Err(failure) = masquerade::resolve(tables, work, entry) {
-            return Ok(failure);
+            return Step::Done(failure);
         }
         outcome = Outcome::Masqueraded;
     }
     let value = entry.get();
     if value.is_pending() {
         // A SYN on another CPU made it so in between. The client sends this one again.
-        return Ok(Outcome::RewriteFailed);
+        return Step::Done(Outcome::RewriteFailed);
     }
     let direction = if is_reply {
         Direction::Reply
@@ -83,8 +92,8 @@ pub(crate) fn established<F: Ip, P: Packet, T: Tables<F>>(
         packet.length() as u64,
     );
     match rewrite(packet, &work.headers, &value) {
-        Ok(()) => Ok(outcome),
-        Err(_) => Ok(Outcome::RewriteFailed),
+        Ok(()) => Step::Done(outcome),
+        Err(_) => Step::Done(Outcome::RewriteFailed),
     }
 }
 
@@ -97,8 +106,8 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
     if work.value.is_pending() {
         return true;
     }
-    work.set_reply();
-    match tables.flow(&work.reply_key) {
+    work.set_partner();
+    match tables.flow(&work.other_key) {
         Some(partner) if work.headers.key.has_partner(partner) => {
             partner.touch(now);
             partner.learn(work.value.state.events());
@@ -107,7 +116,7 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
         Some(_) if work.value.state.has(State::REPLY) => {}
         Some(_) if work.headers.key.hook() == Hook::Egress => masquerade::await_port(work, entry),
         Some(_) => return false,
-        None => drop(tables.insert_flow(&work.reply_key, &work.reply, Insert::New)),
+        None => drop(tables.insert_flow(&work.other_key, &work.other, Insert::New)),
     }
     let state = work.value.state;
     if state.has(State::MASQUERADE) && !state.has(State::REPLY) {

@@ -7,13 +7,7 @@
 //! routing. At ingress, therefore, a *pending* entry is put for the client's packet as it will look
 //! at egress, and the first packet to meet it there claims an address and a port. Where that port proves to be another
 //! connection's, the entry is pending once more, and the client's next SYN claims another.
-//!
-//! ```text
-//! ingress  client -> VIP       dst := backend       pair 1, made together at the first packet
-//! egress   backend -> client   src := VIP           pair 1
-//! egress   client -> backend   src := node:port     pair 2, pending at first
-//! ingress  backend -> node     dst := client        pair 2, made when the port is claimed
-//! ```
+//! `pair.rs` has the picture of the four entries.
 
 use crate::flow::claim::claim;
 use crate::flow::pair::remove_partner;
@@ -40,14 +34,14 @@ pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) ->
 /// Whether there is an entry. One that has expired is taken away.
 #[inline(never)]
 fn is_expected<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
-    work.reply_key = work.headers.key.masquerade(&work.value);
-    let Some(entry) = tables.flow(&work.reply_key) else {
+    work.other_key = work.headers.key.masquerade(&work.value);
+    let Some(entry) = tables.flow(&work.other_key) else {
         return false;
     };
     let old = entry.get();
     if old.is_expired(work.headers.protocol(), work.value.last_seen) {
-        remove_partner(tables, &work.reply_key, &old);
-        tables.remove_flow(&work.reply_key);
+        remove_partner(tables, &work.other_key, &old);
+        tables.remove_flow(&work.other_key);
         return false;
     }
     true
@@ -57,14 +51,14 @@ fn is_expected<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool 
 #[inline(never)]
 fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     // Counted, and followed when its backend goes, by the first pair.
-    work.reply = FlowValue {
-        peer_port: work.reply_key.ports.destination(),
+    work.other = FlowValue {
+        peer_port: work.other_key.ports.destination(),
         last_seen: work.value.last_seen,
         state: work.value.state.events(),
         isn: work.value.isn,
         ..FlowValue::default()
     };
-    match tables.insert_flow(&work.reply_key, &work.reply, Insert::New) {
+    match tables.insert_flow(&work.other_key, &work.other, Insert::New) {
         Err(InsertError::Exists) => Ok(()),
         other => other,
     }

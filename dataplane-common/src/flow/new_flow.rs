@@ -5,8 +5,8 @@ use crate::flow::claim::claim;
 use crate::flow::masquerade;
 use crate::flow::pair::{forget, is_over};
 use crate::flow::reject::reject;
-use crate::lb::select::{Scope, backend, frontend};
-use crate::lb::source::Source;
+use crate::lb::select::{ClientScope, backend, frontend};
+use crate::lb::source::ClientSource;
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
 use crate::maps::flow_state::State;
@@ -25,7 +25,7 @@ use crate::value::wire::Port;
 /// calls between, Linux 6.1 mixes the reasons up (its verifier takes the code for some of them for dead).
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Why {
+pub(crate) enum NewFlowReason {
     /// There was none, or it had expired, or lost its replies to another.
     First = 0,
     /// There was one, but its connection was over.
@@ -36,13 +36,13 @@ pub(crate) enum Why {
     Contested = 3,
 }
 
-impl Why {
+impl NewFlowReason {
     /// What the packet that starts the flow is counted as.
     #[inline(always)]
-    pub(crate) fn outcome(why: u32) -> Outcome {
-        if why == Self::Closed as u32 {
+    pub(crate) fn outcome(reason: u32) -> Outcome {
+        if reason == Self::Closed as u32 {
             Outcome::Reopened
-        } else if why == Self::BackendGone as u32 {
+        } else if reason == Self::BackendGone as u32 {
             Outcome::Resteered
         } else {
             Outcome::NewFlow
@@ -51,11 +51,11 @@ impl Why {
 }
 
 /// Where a packet without a flow goes.
-enum Route {
+enum Branch {
     /// To a backend of `work.frontend`.
     Frontend,
     /// To no VIP, with the tuple of a live Service flow: by another source port.
-    Beside,
+    MovePlain,
     /// To no VIP, with the tuple of a Service flow that is over.
     Stale,
     /// Back to its sender as an error, nowhere, or on as it is: as the outcome's verdict says.
@@ -65,21 +65,21 @@ enum Route {
 /// Whether a packet, at an address of which nothing is known, passes for certain: what most packets on a node do.
 #[inline(always)]
 pub(crate) fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
-    work.flags == AddressFlags::default() && mistaken(tables, work).is_none()
+    work.flags == AddressFlags::default() && reply_conflict(tables, work).is_none()
 }
 
 /// The entry that the replies to a packet to no VIP would be taken for. A connection that goes on was looked at when
 /// it began.
 #[inline(always)]
-fn mistaken<'a, F: Family, T: Tables<F>>(tables: &'a T, work: &mut Work<F>) -> Option<Entry<'a, F>> {
+fn reply_conflict<'a, F: Family, T: Tables<F>>(tables: &'a T, work: &mut Work<F>) -> Option<Entry<'a, F>> {
     if work.headers.continues() {
         return None;
     }
-    work.reply_key = work.headers.key.reply();
-    tables.flow(&work.reply_key)
+    work.other_key = work.headers.key.partner_unchanged();
+    tables.flow(&work.other_key)
 }
 
-/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.why` and `work.flags` tell what came before,
+/// Gives a packet's flow to a backend, refuses it, or lets it pass. `work.reason` and `work.flags` say what came before,
 /// and what is known of its destination.
 #[inline(never)]
 pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
@@ -87,7 +87,7 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
     tables: &T,
     work: &mut Work<F>,
 ) -> Outcome {
-    if work.why != Why::Contested as u32 {
+    if work.reason != NewFlowReason::Contested as u32 {
         work.contested = Port::default();
     }
     let isn = work.headers.segment.sequence;
@@ -97,17 +97,17 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
         ..FlowValue::default()
     };
     // One after the other, not one inside the other: together their frames are too large for the stack.
-    let chosen = match route(tables, work) {
-        Route::Frontend => choose(tables, work),
-        Route::Beside => {
+    let chosen = match branch(tables, work) {
+        Branch::Frontend => choose(tables, work),
+        Branch::MovePlain => {
             work.contested = work.headers.key.ports.source();
             Ok(())
         }
-        Route::Stale => {
-            forget(tables, &work.reply_key);
+        Branch::Stale => {
+            forget(tables, &work.other_key);
             return Outcome::StaleRemoved;
         }
-        Route::End(outcome) => Err(outcome),
+        Branch::End(outcome) => Err(outcome),
     };
     if let Err(outcome) = chosen {
         return match outcome.verdict() {
@@ -115,10 +115,10 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
             Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
         };
     }
-    let outcome = open(tables, work);
-    if outcome.verdict() == Verdict::Drop {
-        return outcome;
-    }
+    let outcome = match open(tables, work) {
+        Ok(outcome) => outcome,
+        Err(failure) => return failure,
+    };
     tables.count(
         work.value.service,
         Direction::Request,
@@ -126,23 +126,23 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
         packet.length() as u64,
     );
     match rewrite(packet, &work.headers, &work.value) {
-        Ok(()) if outcome == Outcome::NewFlow => Why::outcome(work.why),
+        Ok(()) if outcome == Outcome::NewFlow => NewFlowReason::outcome(work.reason),
         Ok(()) => outcome,
         Err(_) => Outcome::RewriteFailed,
     }
 }
 
 #[inline(never)]
-fn route<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
+fn branch<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     let flags = work.flags;
     match frontend(tables, &work.headers.key, flags) {
-        Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Route::End(Outcome::OwnAddress),
+        Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Branch::End(Outcome::OwnAddress),
         Ok(frontend) => {
             work.frontend = frontend;
-            Route::Frontend
+            Branch::Frontend
         }
-        Err(Outcome::NotOurs) => direct(tables, work),
-        Err(outcome) => Route::End(outcome),
+        Err(Outcome::NotOurs) => plain(tables, work),
+        Err(outcome) => Branch::End(outcome),
     }
 }
 
@@ -164,8 +164,8 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(),
     if midway && tables.config().flags & Config::TAKE_OVER != 0 {
         return Err(Outcome::TakenOver);
     }
-    let source = Source::of(tables, &key.src);
-    if source.scope == Scope::External
+    let source = ClientSource::of(tables, &key.src);
+    if source.scope == ClientScope::External
         && frontend.is_cluster_ip()
         && tables.config().flags & Config::REFUSE_EXTERNAL != 0
     {
@@ -184,31 +184,31 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(),
 
 /// A packet to no VIP. It passes; but if it opens a flow whose replies would be taken for a Service
 /// flow's (same client port, same backend), that must be put right first: a finished Service flow is
-/// forgotten, and beside a live one the direct flow goes on under another source port, as netfilter
+/// forgotten, and beside a live one the plain flow goes on under another source port, as netfilter
 /// would have it. Costs non-Service traffic one lookup per TCP connection or UDP packet.
 #[inline(always)]
-fn direct<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Route {
-    let passes = Route::End(Outcome::NotOurs);
-    let Some(entry) = mistaken(tables, work) else {
+fn plain<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
+    let passes = Branch::End(Outcome::NotOurs);
+    let Some(entry) = reply_conflict(tables, work) else {
         return passes;
     };
     let holder = entry.get();
     if !holder.state.has(State::REPLY) {
         return passes;
     }
-    if is_over(&work.reply_key, &holder, work.value.last_seen) {
-        return Route::Stale;
+    if is_over(&work.other_key, &holder, work.value.last_seen) {
+        return Branch::Stale;
     }
     (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.ports.destination());
-    Route::Beside
+    Branch::MovePlain
 }
 
 /// Puts the entries of a new flow; under another source port if its own is another flow's.
 #[inline(never)]
-fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
+fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<Outcome, Outcome> {
     let key = &work.headers.key;
     if work.headers.protocol() == Protocol::SCTP && work.value.port != key.ports.destination() {
-        return Outcome::SctpPortChange;
+        return Err(Outcome::SctpPortChange);
     }
     // A hairpin flow from the very port it goes to would be its own reply.
     let own_reply = work.value.addr == key.src && work.value.port == key.ports.source();
@@ -216,23 +216,20 @@ fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
         true => None,
         false => Some(key.ports.source()),
     };
-    let kept = match claim(tables, work, preferred, |value, port| value.peer_port = port) {
-        Ok(kept) => kept,
-        Err(outcome) => return outcome,
-    };
+    let kept = claim(tables, work, preferred, |value, port| value.peer_port = port)?;
     if tables
         .insert_flow(&work.headers.key, &work.value, Insert::Any)
         .is_err()
         || (work.value.state.has(State::MASQUERADE) && masquerade::expect(tables, work).is_err())
     {
         let key = &work.headers.key;
-        tables.remove_flow(&key.partner_key(&work.value));
+        tables.remove_flow(&key.partner(&work.value));
         tables.remove_flow(key);
-        return Outcome::FlowTableFull;
+        return Err(Outcome::FlowTableFull);
     }
     if work.value.service.0 == 0 {
-        return Outcome::DirectMoved;
+        return Ok(Outcome::PlainMoved);
     }
     tables.count_flow(work.value.service);
-    if kept { Outcome::NewFlow } else { Outcome::Moved }
+    Ok(if kept { Outcome::NewFlow } else { Outcome::Moved })
 }

@@ -1,19 +1,125 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The entries of a flow: what one has seen the other learns, and they are taken away together.
+//! The entries of a flow: how one leads to another, and how they are removed together.
+//!
+//! ```text
+//!            at ingress                              at egress
+//!
+//! request    forward                    -- next -->  masquerade
+//!            client -> VIP                           client -> backend
+//!            destination := backend                  source := node
+//!                                   \      /
+//!                                   partner
+//!                                   /      \
+//! reply      masquerade_reply           -- next -->  reply
+//!            backend -> node                         backend -> client
+//!            destination := client                   source := VIP
+//! ```
+//!
+//! Every flow has `forward` and `reply`. Only a masqueraded flow has `masquerade` and `masquerade_reply`,
+//! and until its port is claimed, `masquerade` is pending and alone. Each entry of a pair can be rebuilt from
+//! its partner: so an evicted entry comes back, and a pair is removed together.
 
 use crate::maps::flow_state::State;
 use crate::maps::flows::{Entry, FlowKey, FlowValue};
 use crate::tables::Tables;
+use crate::tables::work::Work;
 use crate::value::family::Family;
 use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::tick::Tick;
+use crate::value::wire::Port;
+
+impl<F: Family> FlowKey<F> {
+    /// The arrow *partner*: the key of the other entry of the pair.
+    #[inline(always)]
+    pub fn partner(&self, value: &FlowValue<F>) -> Self {
+        let (protocol, written) = (Protocol(self.protocol), (value.addr, value.port));
+        match self.hook() {
+            Hook::Ingress => Self::new(Hook::Egress, protocol, written, (self.src, value.peer_port)),
+            Hook::Egress => Self::new(Hook::Ingress, protocol, (self.dst, value.peer_port), written),
+        }
+    }
+
+    /// The value of the other entry of the pair, which restores what this one rewrites.
+    #[inline(always)]
+    pub fn partner_value(&self, value: &FlowValue<F>) -> FlowValue<F> {
+        let mut partner = *value;
+        (partner.addr, partner.port, partner.peer_port) = self.restored();
+        partner.state = State(value.state.0 ^ State::REPLY.0);
+        partner
+    }
+
+    /// Whether an entry with the partner's key is the partner. It may also be another flow's, which took the place of
+    /// an evicted one, or pending.
+    #[inline(always)]
+    pub(crate) fn has_partner(&self, entry: Entry<'_, F>) -> bool {
+        let value = entry.get();
+        (value.addr, value.port, value.peer_port) == self.restored()
+    }
+
+    /// What the partner writes: the address and the port that this entry rewrites, and the port on the other side.
+    #[inline(always)]
+    fn restored(&self) -> (F::Addr, Port, Port) {
+        match self.hook() {
+            Hook::Ingress => (self.dst, self.ports.destination(), self.ports.source()),
+            Hook::Egress => (self.src, self.ports.source(), self.ports.destination()),
+        }
+    }
+
+    /// The key of `masquerade`, from `forward` (the arrow *next*) or from `reply`.
+    #[inline(always)]
+    pub(crate) fn masquerade(&self, value: &FlowValue<F>) -> Self {
+        let protocol = Protocol(self.protocol);
+        match self.hook() {
+            Hook::Ingress => Self::new(
+                Hook::Egress,
+                protocol,
+                (self.src, value.peer_port),
+                (value.addr, value.port),
+            ),
+            Hook::Egress => Self::new(
+                Hook::Egress,
+                protocol,
+                (self.dst, self.ports.destination()),
+                (self.src, self.ports.source()),
+            ),
+        }
+    }
+
+    /// The arrow *next* of a packet that ingress leaves as it is: its key at egress.
+    #[inline(always)]
+    pub(crate) fn next_unchanged(&self) -> Self {
+        let mut next = *self;
+        next.set_hook(Hook::Egress);
+        next
+    }
+
+    /// The arrow *partner* of a packet that ingress leaves as it is: the key of its reply at egress.
+    #[inline(always)]
+    pub(crate) fn partner_unchanged(&self) -> Self {
+        Self::new(
+            Hook::Egress,
+            Protocol(self.protocol),
+            (self.dst, self.ports.destination()),
+            (self.src, self.ports.source()),
+        )
+    }
+}
+
+impl<F: Family> Work<F> {
+    /// Works out the partner of the entry of `headers.key` and `value`.
+    #[inline(always)]
+    pub(crate) fn set_partner(&mut self) {
+        self.other_key = self.headers.key.partner(&self.value);
+        self.other = self.headers.key.partner_value(&self.value);
+    }
+}
 
 /// Both entries of a pair learn what one has seen.
 #[inline(never)]
 pub(crate) fn learn<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry: Entry<'_, F>, seen: State) {
     entry.learn(seen);
-    if let Some(partner) = tables.flow(&key.partner_key(&entry.get()))
+    if let Some(partner) = tables.flow(&key.partner(&entry.get()))
         && (key.has_partner(partner) || partner.get().is_pending())
     {
         partner.learn(seen);
@@ -69,14 +175,14 @@ pub(crate) fn lost_partner<F: Family, T: Tables<F>>(
     entry: Entry<'_, F>,
 ) -> bool {
     tables
-        .flow(&key.partner_key(&entry.get()))
+        .flow(&key.partner(&entry.get()))
         .is_some_and(|entry| !key.has_partner(entry))
 }
 
 /// Takes away the other entry of a pair, if it still is.
 #[inline(always)]
 pub(crate) fn remove_partner<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, value: &FlowValue<F>) {
-    let partner = key.partner_key(value);
+    let partner = key.partner(value);
     if tables.flow(&partner).is_some_and(|entry| key.has_partner(entry)) {
         tables.remove_flow(&partner);
     }

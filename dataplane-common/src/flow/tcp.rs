@@ -2,7 +2,7 @@
 //! The life of a connection: what a SYN, FIN or RST, or the first answer, means to its flow. SCTP's too (see `packet/sctp.rs`).
 
 use crate::flow::masquerade;
-use crate::flow::new_flow::Why;
+use crate::flow::new_flow::NewFlowReason;
 use crate::flow::pair::{learn, lost_partner, release};
 use crate::maps::backends::BackendState;
 use crate::maps::flow_state::State;
@@ -17,13 +17,13 @@ use crate::value::hook::Hook;
 const MAX_FAST_OPEN: u32 = 0xffff;
 
 /// What a segment that opens, closes, breaks or first answers a connection is to its flow.
-pub(crate) enum Event {
+pub(crate) enum TcpEvent {
     /// Part of it.
     Ours,
     /// Of another connection with the same tuple.
     Foreign,
-    /// The flow is over; its entries are gone.
-    Over(Why),
+    /// The flow is over, and its entries are gone: the packet starts another.
+    Over(NewFlowReason),
 }
 
 /// Follows the connection's life.
@@ -32,7 +32,7 @@ pub(crate) fn tcp_event<F: Family, T: Tables<F>>(
     tables: &T,
     work: &mut Work<F>,
     entry: Entry<'_, F>,
-) -> Event {
+) -> TcpEvent {
     let (key, segment) = (&work.headers.key, &work.headers.segment);
     let value = entry.get();
     let is_reply = value.state.has(State::REPLY);
@@ -43,7 +43,7 @@ pub(crate) fn tcp_event<F: Family, T: Tables<F>>(
     if is_reply && !value.state.has(State::REPLIED) {
         if !answers(segment, value.isn) {
             learn(tables, key, entry, State::CONTESTED);
-            return Event::Foreign;
+            return TcpEvent::Foreign;
         }
         seen = seen.with(State::REPLIED);
     }
@@ -60,7 +60,7 @@ pub(crate) fn tcp_event<F: Family, T: Tables<F>>(
     if !value.state.has(seen) {
         learn(tables, key, entry, seen);
     }
-    Event::Ours
+    TcpEvent::Ours
 }
 
 /// Whether a segment is the backend's answer to the SYN with number `isn`: SYN-ACK or RST-ACK.
@@ -81,31 +81,31 @@ fn syn<F: Family, T: Tables<F>>(
     work: &mut Work<F>,
     entry: Entry<'_, F>,
     value: &FlowValue<F>,
-) -> Event {
+) -> TcpEvent {
     let (key, segment) = (&work.headers.key, &work.headers.segment);
     let is_repeated = segment.sequence == value.isn;
-    let why = if value.state.is_closed() {
-        Some(Why::Closed)
+    let reason = if value.state.is_closed() {
+        Some(NewFlowReason::Closed)
     } else if value.state.has(State::CONTESTED) {
-        Some(Why::Contested)
+        Some(NewFlowReason::Contested)
     } else if !backend_serves(tables, value) {
-        Some(Why::BackendGone)
+        Some(NewFlowReason::BackendGone)
     } else if !is_repeated && lost_partner(tables, key, entry) {
-        Some(Why::First)
+        Some(NewFlowReason::First)
     } else if value.state.has(State::REPLIED) && !is_repeated && backend_drains(tables, value) {
-        Some(Why::Closed)
+        Some(NewFlowReason::Closed)
     } else {
         None
     };
-    if let Some(why) = why {
+    if let Some(reason) = reason {
         if key.hook() == Hook::Egress {
             masquerade::expect_again(tables, work, entry);
-            return Event::Ours;
+            return TcpEvent::Ours;
         }
-        // Of use where that is why.
+        // Only used when `reason` is `Contested`.
         work.contested = value.peer_port;
         release(tables, key, entry);
-        return Event::Over(why);
+        return TcpEvent::Over(reason);
     }
     if !is_repeated {
         work.value = *value;
@@ -113,14 +113,14 @@ fn syn<F: Family, T: Tables<F>>(
         work.value.isn = segment.sequence;
         entry.replace(&work.value);
         if work.value.is_pending() {
-            return Event::Ours;
+            return TcpEvent::Ours;
         }
-        work.set_reply();
+        work.set_partner();
         // Should the table not take it, the answer is taken for another connection's, and the next
         // SYN goes by another port.
-        let _ = tables.insert_flow(&work.reply_key, &work.reply, Insert::Any);
+        let _ = tables.insert_flow(&work.other_key, &work.other, Insert::Any);
     }
-    Event::Ours
+    TcpEvent::Ours
 }
 
 /// Whether the flow's backend is still its Service's. Flows without one have nothing to lose.

@@ -19,13 +19,13 @@
 //! Per packet: the kernel's lookup of route and neighbour, one of the device, and for a reply one of its flow.
 
 use crate::maps::flow_state::State;
-use crate::maps::flows::Entry;
+use crate::maps::flows::{Entry, FlowValue};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
-use crate::packet::headers::Part;
+use crate::packet::headers::FragmentPart;
 use crate::packet::ip::Ip;
 use crate::tables::Tables;
-use crate::tables::route::Question;
+use crate::tables::route::FibLookup;
 use crate::tables::work::Work;
 use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
@@ -34,7 +34,7 @@ use crate::value::wire::{Port, Wire};
 /// How a packet goes on.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
+pub(crate) enum NextStep {
     /// Through the host's stack.
     Stack = 0,
     /// Into the pod behind the device.
@@ -50,7 +50,7 @@ struct LinkAddresses([u16; 6]);
 unsafe impl Wire for LinkAddresses {}
 
 /// A packet at ingress without a flow there: is it a reply of an established flow, which egress would translate?
-/// The way that it goes is then in `work.way`; if that is into a pod, its egress entry is returned, and
+/// The way that it goes is then in `work.next_step`; if that is into a pod, its egress entry is returned, and
 /// `work.headers.key` is from now on that entry's key.
 #[inline(never)]
 pub(crate) fn reply<'a, F: Ip, P: Packet, T: Tables<F>>(
@@ -58,9 +58,9 @@ pub(crate) fn reply<'a, F: Ip, P: Packet, T: Tables<F>>(
     tables: &'a T,
     work: &mut Work<F>,
 ) -> Option<Entry<'a, F>> {
-    work.way = Way::Stack as u32;
-    work.reply_key = work.headers.key.at(Hook::Egress);
-    let entry = tables.flow(&work.reply_key)?;
+    work.next_step = NextStep::Stack as u32;
+    work.other_key = work.headers.key.next_unchanged();
+    let entry = tables.flow(&work.other_key)?;
     let value = entry.get();
     // A masqueraded reply has an entry at ingress. An entry that expects a masquerade is no reply's.
     let established = value.state.has(State::REPLY.with(State::REPLIED));
@@ -71,12 +71,12 @@ pub(crate) fn reply<'a, F: Ip, P: Packet, T: Tables<F>>(
         return None;
     }
     let (dst, dport) = (work.headers.key.dst, work.headers.key.ports.destination());
-    let way = way(packet, tables, work, dst, dport);
-    work.way = way as u32;
-    if way != Way::Peer {
+    let next = next_step(packet, tables, work, dst, dport);
+    work.next_step = next as u32;
+    if next != NextStep::Peer {
         return None;
     }
-    work.headers.key = work.reply_key;
+    work.headers.key = work.other_key;
     Some(entry)
 }
 
@@ -88,24 +88,38 @@ pub(crate) fn translated<F: Ip, P: Packet, T: Tables<F>>(
     work: &mut Work<F>,
     entry: Entry<'_, F>,
 ) -> Outcome {
-    let value = entry.get();
-    let goes_on = work.headers.key.hook() == Hook::Egress
-        || (value.state.has(State::REPLIED)
-            && match way(packet, tables, work, value.addr, value.port) {
-                Way::Stack => false,
-                Way::Neighbour => true,
-                // Both have something to be written at the egress that there is not on the way to a pod.
-                Way::Peer => !value.state.has(State::REPLY) && !value.state.has(State::MASQUERADE),
-            });
-    match goes_on {
-        true => take(packet, tables, work),
+    match goes_on(packet, tables, work, &entry.get()) {
+        true => hand_over(packet, tables, work),
         false => Outcome::Translated,
+    }
+}
+
+/// Whether a packet that was translated at ingress goes on without the host's stack.
+#[inline(always)]
+fn goes_on<F: Ip, P: Packet, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    work: &mut Work<F>,
+    value: &FlowValue<F>,
+) -> bool {
+    if work.headers.key.hook() == Hook::Egress {
+        // A reply to a pod: `reply` has found its way.
+        return true;
+    }
+    if !value.state.has(State::REPLIED) {
+        return false;
+    }
+    match next_step(packet, tables, work, value.addr, value.port) {
+        NextStep::Stack => false,
+        NextStep::Neighbour => true,
+        // A reply and a masquerade are written at egress, which the way to a pod does not have.
+        NextStep::Peer => !value.state.has(State::REPLY) && !value.state.has(State::MASQUERADE),
     }
 }
 
 /// Hands the packet over to `work.hop`.
 #[inline(never)]
-pub(crate) fn take<F: Ip, P: Packet, T: Tables<F>>(
+pub(crate) fn hand_over<F: Ip, P: Packet, T: Tables<F>>(
     packet: &mut P,
     tables: &T,
     work: &mut Work<F>,
@@ -119,47 +133,47 @@ pub(crate) fn take<F: Ip, P: Packet, T: Tables<F>>(
         return Outcome::RewriteFailed;
     }
     tables.hand_over(hop);
-    Outcome::Shortcut
+    Outcome::FastPath
 }
 
 /// Asks routing for the way to `dst`.
 #[inline(always)]
-fn way<F: Ip, P: Packet, T: Tables<F>>(
+fn next_step<F: Ip, P: Packet, T: Tables<F>>(
     packet: &P,
     tables: &T,
     work: &mut Work<F>,
     dst: F::Addr,
     dport: Port,
-) -> Way {
+) -> NextStep {
     let headers = &work.headers;
     // Options, extension headers and fragments are the stack's to judge.
-    let usual = headers.layout.l4 == P::L3 + F::HEADER && headers.part == Part::All;
+    let usual = headers.layout.l4 == P::L3 + F::HEADER && headers.part == FragmentPart::All;
     let hops: u8 = packet.load(P::L3 + F::HOPS).unwrap_or_default();
     if !usual || hops < 2 || !packet.is_for_host() {
-        return Way::Stack;
+        return NextStep::Stack;
     }
     let length = match packet.segment_size() {
         0 => headers.layout.end - P::L3,
         payload => F::HEADER + header_length(packet, headers.protocol(), headers.layout.l4) + payload,
     };
     if length > u16::MAX as usize {
-        return Way::Stack;
+        return NextStep::Stack;
     }
-    let question = Question {
+    let lookup = FibLookup {
         src: headers.key.src,
         dst,
         ports: (headers.key.ports.source(), dport),
         protocol: headers.key.protocol,
         length: length as u16,
     };
-    if !tables.next_hop(&question, &mut work.hop) {
-        return Way::Stack;
+    if !tables.next_hop(&lookup, &mut work.hop) {
+        return NextStep::Stack;
     }
     match work.hop.peer {
-        0 => Way::Neighbour,
+        0 => NextStep::Neighbour,
         // From a device without link-layer headers there is nothing to put the pod's address in.
-        _ if P::L3 == 0 => Way::Stack,
-        _ => Way::Peer,
+        _ if P::L3 == 0 => NextStep::Stack,
+        _ => NextStep::Peer,
     }
 }
 

@@ -50,14 +50,14 @@ pub(crate) fn error<F: Ip, P: Packet, T: Tables<F>>(
         return Outcome::NotOurs;
     }
     let quoted = &work.quoted.key;
-    let key = &mut work.reply_key;
+    let key = &mut work.other_key;
     *key = FlowKey::new(
         work.headers.key.hook(),
         Protocol(quoted.protocol),
         (quoted.dst, quoted.ports.destination()),
         (quoted.src, quoted.ports.source()),
     );
-    let Some(entry) = tables.flow(&work.reply_key) else {
+    let Some(entry) = tables.flow(&work.other_key) else {
         return Outcome::NotOurs;
     };
     work.value = entry.get();
@@ -77,7 +77,7 @@ pub(crate) fn is_error<F: Ip, P: Packet>(packet: &P, headers: &Headers<F>) -> bo
     headers.protocol() == F::ICMP && packet.load_far::<u8>(headers.layout.l4).is_some_and(F::is_error)
 }
 
-/// Whether a packet may be answered with an ICMP error: of ICMP's own, only a question.
+/// Whether a packet may be answered with an ICMP error: of ICMP's own, only an echo request.
 #[inline(always)]
 pub(crate) fn may_be_answered<F: Ip, P: Packet>(packet: &P, headers: &Headers<F>) -> bool {
     headers.protocol() != F::ICMP || packet.load_far::<u8>(headers.layout.l4) == Some(F::ECHO_REQUEST)

@@ -8,17 +8,17 @@ pub(crate) mod fast_path;
 pub(crate) mod fragment;
 pub(crate) mod icmp_error;
 
-use crate::flow::established::established;
-use crate::flow::new_flow::{Why, new_flow, passes};
+use crate::flow::established::{Step, established};
+use crate::flow::new_flow::{NewFlowReason, new_flow, passes};
 use crate::flow::reject::reject;
-use crate::hooks::fast_path::Way;
+use crate::hooks::fast_path::NextStep;
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
 use crate::maps::flow_state::State;
 use crate::maps::flows::Entry;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
-use crate::packet::headers::{Parsed, Part};
+use crate::packet::headers::{FragmentPart, Parsed};
 use crate::packet::ip::Ip;
 use crate::tables::Tables;
 use crate::tables::work::Work;
@@ -29,8 +29,8 @@ use crate::value::protocol::Protocol;
 /// A packet that comes in by a device, before it is routed.
 #[inline(always)]
 pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
-    // Whoever sent it, the mark is of another journey: a pod can forward packets, or set what it likes.
-    packet.unsettle();
+    // The mark is not ours: a pod can forward packets with one, or set one itself.
+    packet.take_mark();
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
     };
@@ -40,39 +40,38 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
         Parsed::OtherProtocol => return other_protocol(packet, tables, work),
         Parsed::Malformed => return Outcome::Malformed,
     }
-    // Asked anew each time: kept, it would take room on the stack that there is none of.
-    let takes_shortcuts = || tables.config().flags & Config::SHORTCUTS != 0;
+    // Read again each time: keeping it would need stack space that there is not.
+    let takes_fast_path = || tables.config().flags & Config::FAST_PATH != 0;
     let mut found = tables.flow(&work.headers.key);
-    if found.is_none() && takes_shortcuts() {
+    if found.is_none() && takes_fast_path() {
         found = fast_path::reply(packet, tables, work);
-        if work.way == Way::Neighbour as u32 {
-            return fast_path::take(packet, tables, work);
+        if work.next_step == NextStep::Neighbour as u32 {
+            return fast_path::hand_over(packet, tables, work);
         }
     }
-    let why = match found {
-        None => Ok(Why::First),
+    let step = match found {
+        None => Step::Start(NewFlowReason::First),
         Some(entry) => match established(packet, tables, work, entry) {
-            Ok(Outcome::Translated) => {
-                let outcome = match takes_shortcuts() {
+            Step::Done(Outcome::Translated) => {
+                let outcome = match takes_fast_path() {
                     true => fast_path::translated(packet, tables, work, entry),
                     false => Outcome::Translated,
                 };
-                // A pod's device sees no egress, that would take the mark away.
+                // A pod's device has no egress that would take the mark away.
                 if outcome == Outcome::Translated || work.hop.peer == 0 {
-                    settle(packet, work, entry);
+                    mark_done(packet, work, entry);
                 }
-                Err(outcome)
+                Step::Done(outcome)
             }
-            Ok(outcome) => Err(outcome),
-            // A reply's entry makes no flow.
-            Err(_) if work.headers.key.hook() == Hook::Egress => Err(Outcome::NotOurs),
-            Err(why) => Ok(why),
+            // A reply's entry starts no flow.
+            Step::Start(_) if work.headers.key.hook() == Hook::Egress => Step::Done(Outcome::NotOurs),
+            step => step,
         },
     };
-    let outcome = match why {
-        Err(outcome) => outcome,
-        Ok(why) => {
-            work.why = why as u32;
+    let outcome = match step {
+        Step::Done(outcome) => outcome,
+        Step::Start(reason) => {
+            work.reason = reason as u32;
             work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
             match passes(tables, work) {
                 true => Outcome::NotOurs,
@@ -80,7 +79,7 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
             }
         }
     };
-    if work.headers.part == Part::First {
+    if work.headers.part == FragmentPart::First {
         fragment::remember(tables, work, outcome);
     }
     outcome
@@ -89,8 +88,8 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
 /// A packet that goes out by a device, after it was routed.
 #[inline(always)]
 pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
-    if packet.unsettle() {
-        return Outcome::Settled;
+    if packet.take_mark() {
+        return Outcome::EgressSkipped;
     }
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
@@ -112,22 +111,25 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
     let outcome = match tables.flow(&work.headers.key) {
         None if work.headers.continues() => Outcome::NotOurs,
         None => leaving(tables, work),
-        // A flow that is over claims nothing: the packet is somebody else's. (But for a SYN that meets a masquerade.)
-        Some(entry) => established(packet, tables, work, entry).unwrap_or(Outcome::NotOurs),
+        Some(entry) => match established(packet, tables, work, entry) {
+            Step::Done(outcome) => outcome,
+            // A flow that is over claims nothing: this is another flow's packet.
+            Step::Start(_) => Outcome::NotOurs,
+        },
     };
-    if work.headers.part == Part::First {
+    if work.headers.part == FragmentPart::First {
         fragment::remember(tables, work, outcome);
     }
     outcome
 }
 
-/// Spares egress the look at a packet that was translated at ingress, unless it may find something there: a reply's
-/// source, a masquerade, or what later parts of the packet need.
+/// Marks a packet that was translated at ingress, so that egress need not look at it. Not marked are packets that
+/// egress has something for: a reply's source, a masquerade, or what later parts of the packet need.
 #[inline(always)]
-fn settle<F: Ip, P: Packet>(packet: &mut P, work: &Work<F>, entry: Entry<'_, F>) {
+fn mark_done<F: Ip, P: Packet>(packet: &mut P, work: &Work<F>, entry: Entry<'_, F>) {
     let at_egress = State::REPLY.0 | State::MASQUERADE.0;
-    if entry.get().state.0 & at_egress == 0 && work.headers.part == Part::All {
-        packet.settle();
+    if entry.get().state.0 & at_egress == 0 && work.headers.part == FragmentPart::All {
+        packet.mark_done();
     }
 }
 

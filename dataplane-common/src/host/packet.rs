@@ -3,7 +3,7 @@
 
 use std::vec::Vec;
 
-use crate::packet::{Fault, Field, Packet};
+use crate::packet::{ChecksumField, Fault, Packet};
 use crate::value::checksum::Checksum;
 use crate::value::wire::Wire;
 
@@ -12,8 +12,8 @@ use crate::value::wire::Wire;
 pub struct HostPacket {
     /// The frame.
     pub bytes: Vec<u8>,
-    /// Whether ingress has left its mark ([`Packet::settle`]).
-    pub settled: bool,
+    /// Whether ingress has left its mark ([`Packet::mark_done`]).
+    pub marked: bool,
 }
 
 impl Packet for HostPacket {
@@ -72,11 +72,11 @@ impl Packet for HostPacket {
         )
     }
 
-    fn blur(&self, offset: usize) -> usize {
+    fn opaque(&self, offset: usize) -> usize {
         offset
     }
 
-    fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault> {
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault> {
         let old: [u8; 2] = self.load(field.offset).ok_or(Fault)?;
         if field.zero_means_none && old == [0, 0] {
             return Ok(());
@@ -88,12 +88,12 @@ impl Packet for HostPacket {
         self.store(field.offset, new)
     }
 
-    fn settle(&mut self) {
-        self.settled = true;
+    fn mark_done(&mut self) {
+        self.marked = true;
     }
 
-    fn unsettle(&mut self) -> bool {
-        core::mem::take(&mut self.settled)
+    fn take_mark(&mut self) -> bool {
+        core::mem::take(&mut self.marked)
     }
 
     fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault> {

@@ -4,7 +4,7 @@
 use core::cell::{Cell, UnsafeCell};
 
 use crate::maps::peers::{Peer, Peers};
-use crate::socket::Socket;
+use crate::socket::{Remote, Socket};
 use crate::value::family::Family;
 use crate::value::protocol::Protocol;
 use crate::value::wire::{Addr6, Port};
@@ -24,8 +24,8 @@ pub struct HostSocket {
     pub has_memory: bool,
     /// The other side in this call; an IPv4 address as IPv6 sockets have it.
     pub remote: (Addr6, Port),
-    /// What was announced last.
-    pub announced: Cell<Option<Peer>>,
+    /// What was tracked last.
+    pub tracked: Cell<Option<Peer>>,
     peers: UnsafeCell<Option<Peers>>,
 }
 
@@ -39,13 +39,13 @@ impl HostSocket {
             connected: false,
             has_memory: true,
             remote: Default::default(),
-            announced: Cell::default(),
+            tracked: Cell::default(),
             peers: UnsafeCell::default(),
         }
     }
 }
 
-impl<F: Family> Socket<F> for HostSocket {
+impl Socket for HostSocket {
     fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -56,14 +56,6 @@ impl<F: Family> Socket<F> for HostSocket {
 
     fn cookie(&self) -> u64 {
         self.cookie
-    }
-
-    fn remote(&self) -> (F::Addr, Port) {
-        (F::narrow(self.remote.0), self.remote.1)
-    }
-
-    fn set_remote(&mut self, addr: F::Addr, port: Port) {
-        self.remote = (F::widen(addr), port);
     }
 
     fn is_connected(&self) -> bool {
@@ -81,7 +73,17 @@ impl<F: Family> Socket<F> for HostSocket {
         self.has_memory.then(|| peers.get_or_insert_default())
     }
 
-    fn announce(&self, peer: &Peer) {
-        self.announced.set(Some(*peer));
+    fn track_connected(&self, peer: &Peer) {
+        self.tracked.set(Some(*peer));
+    }
+}
+
+impl<F: Family> Remote<F> for HostSocket {
+    fn remote(&self) -> (F::Addr, Port) {
+        (F::narrow(self.remote.0), self.remote.1)
+    }
+
+    fn set_remote(&mut self, addr: F::Addr, port: Port) {
+        self.remote = (F::widen(addr), port);
     }
 }

@@ -21,7 +21,7 @@ use crate::maps::ranges::RangeKey;
 use crate::maps::services::ServiceId;
 use crate::maps::sets::{SetId, SetRef};
 use crate::maps::traffic::ServiceTraffic;
-use crate::tables::route::{NextHop, Question};
+use crate::tables::route::{FibLookup, NextHop};
 use crate::tables::work::Work;
 use crate::tables::{Direction, Insert, InsertError, Tables};
 use crate::value::family::Family;
@@ -213,8 +213,8 @@ impl<F: Family> Tables<F> for HostTables<F> {
         self.device
     }
 
-    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool {
-        let route = self.routes.get(&question.dst);
+    fn next_hop(&self, lookup: &FibLookup<F>, hop: &mut NextHop) -> bool {
+        let route = self.routes.get(&lookup.dst);
         *hop = route.copied().unwrap_or_default();
         route.is_some()
     }

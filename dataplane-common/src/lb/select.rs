@@ -19,7 +19,7 @@ use crate::value::family::Family;
 
 /// Where a client is, as far as traffic policies care.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Scope {
+pub(crate) enum ClientScope {
     /// One of this node's pods or processes.
     Internal,
     /// Everybody else.
@@ -66,13 +66,13 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
     tables: &T,
     key: &FlowKey<F>,
     frontend: &FrontendValue,
-    scope: Scope,
+    scope: ClientScope,
     value: &mut FlowValue<F>,
 ) -> Result<Backend<F>, Outcome> {
     if frontend.has_ranges() && !is_in_ranges(tables, frontend.service, &key.src) {
         return Err(Outcome::SourceDropped);
     }
-    let external = scope == Scope::External;
+    let external = scope == ClientScope::External;
     let (set, empty) = frontend.scope(external);
     if set.size == 0 {
         return Err(match empty {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! Where a client is: what policies hold for it, and whether its address may be kept. Per new flow.
 
-use crate::lb::select::Scope;
+use crate::lb::select::ClientScope;
 use crate::maps::backends::Backend;
 use crate::maps::config::Config;
 use crate::maps::devices::DeviceKind;
@@ -13,9 +13,9 @@ use crate::value::family::Family;
 
 /// What is known of a packet's sender.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source {
+pub(crate) struct ClientSource {
     /// Which policies hold for it.
-    pub(crate) scope: Scope,
+    pub(crate) scope: ClientScope,
     /// What is sent to it from this node leaves by a pod's device, and what another node sends to it
     /// comes by here.
     is_here: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Source {
     is_detected: bool,
 }
 
-impl Source {
+impl ClientSource {
     /// The sender of a packet.
     #[inline(always)]
     pub(crate) fn of<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr) -> Self {
@@ -41,9 +41,9 @@ impl Source {
         };
         Self {
             scope: if is_local {
-                Scope::Internal
+                ClientScope::Internal
             } else {
-                Scope::External
+                ClientScope::External
             },
             is_here,
             is_detected,
@@ -70,7 +70,7 @@ impl Source {
         if !frontend.is_cluster_ip() {
             return strays;
         }
-        strays && self.is_detected && self.scope == Scope::External
+        strays && self.is_detected && self.scope == ClientScope::External
             || tables.config().flags & Config::MASQUERADE_ALL != 0
     }
 }

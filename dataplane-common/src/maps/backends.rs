@@ -30,9 +30,9 @@ pub enum BackendState {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Choice {
     /// Among all.
-    Anywhere,
+    Cluster,
     /// Among those on this node.
-    Here,
+    Local,
 }
 
 /// An endpoint of a Service port: value of the arrays `backends4` and `backends6`.
@@ -54,8 +54,8 @@ pub struct Backend<F: Family> {
 
 impl<F: Family> Backend<F> {
     const LOCAL: u8 = 1;
-    const ANYWHERE: u8 = 1 << 1;
-    const HERE: u8 = 1 << 2;
+    const IN_CLUSTER_SET: u8 = 1 << 1;
+    const IN_LOCAL_SET: u8 = 1 << 2;
 
     /// A backend; `local` if its pod is on this node. In no choice yet.
     pub fn new(addr: F::Addr, port: Port, service: ServiceId, state: BackendState, local: bool) -> Self {
@@ -86,8 +86,8 @@ impl<F: Family> Backend<F> {
     #[inline(always)]
     fn flag(choice: Choice) -> u8 {
         match choice {
-            Choice::Anywhere => Self::ANYWHERE,
-            Choice::Here => Self::HERE,
+            Choice::Cluster => Self::IN_CLUSTER_SET,
+            Choice::Local => Self::IN_LOCAL_SET,
         }
     }
 

@@ -33,7 +33,7 @@ impl Config {
     /// TCP sockets of other namespaces (pods) below the node's cgroup are translated too.
     pub const POD_SOCKETS: u32 = 1 << 3;
     /// Packets of established flows do not go through the host's stack: see `hooks/fast_path.rs`.
-    pub const SHORTCUTS: u32 = 1 << 4;
+    pub const FAST_PATH: u32 = 1 << 4;
 }
 
 // No padding anywhere: the fields fill the struct.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The flow table: the whole decision in one entry (rule 2 of docs/architecture.md).
+//! The flow table (maps `flows4` and `flows6`): the whole decision in one entry (rule 2 of docs/architecture.md).
 //!
 //! A flow has an entry for each direction: what the client sends is matched at *ingress* and gets
 //! its destination rewritten, what the backend answers is matched at *egress* and gets its source
-//! rewritten. A masqueraded flow has a second such pair with the hooks exchanged. Each entry of a
-//! pair can be made from the other ([`FlowKey::partner`]): that is how one that was evicted comes
-//! back, and how a pair is taken away together.
+//! rewritten. A masqueraded flow has a second such pair with the hooks exchanged. `flow/pair.rs` has
+//! the picture of the four, and how one leads to another.
 //!
 //! Pinned: a change of a layout or of a meaning here raises [`MAP_ABI`](crate::MAP_ABI).
 
@@ -51,6 +50,12 @@ impl<F: Family> FlowKey<F> {
         }
     }
 
+    /// Makes it a key at this hook.
+    #[inline(always)]
+    pub(crate) fn set_hook(&mut self, hook: Hook) {
+        self.hook = hook as u8;
+    }
+
     /// The hook this key belongs to.
     #[inline(always)]
     pub fn hook(&self) -> Hook {
@@ -58,88 +63,6 @@ impl<F: Family> FlowKey<F> {
             Hook::Ingress
         } else {
             Hook::Egress
-        }
-    }
-
-    /// The key of the same packet at another hook.
-    #[inline(always)]
-    pub(crate) fn at(&self, hook: Hook) -> Self {
-        Self {
-            hook: hook as u8,
-            ..*self
-        }
-    }
-
-    /// The key of the reply to this very packet, met at the other hook.
-    #[inline(always)]
-    pub(crate) fn reply(&self) -> Self {
-        let hook = match self.hook() {
-            Hook::Ingress => Hook::Egress,
-            Hook::Egress => Hook::Ingress,
-        };
-        Self::new(
-            hook,
-            Protocol(self.protocol),
-            (self.dst, self.ports.destination()),
-            (self.src, self.ports.source()),
-        )
-    }
-
-    /// The other entry of the pair: the reply to the rewritten packet, turned back into the reply
-    /// to the packet as it came.
-    #[inline(always)]
-    pub fn partner(&self, value: &FlowValue<F>) -> (Self, FlowValue<F>) {
-        let mut partner = *value;
-        (partner.addr, partner.port, partner.peer_port) = self.turned_back();
-        partner.state = State(value.state.0 ^ State::REPLY.0);
-        (self.partner_key(value), partner)
-    }
-
-    /// The address and port that the other entry of the pair writes, and the port that it keeps.
-    #[inline(always)]
-    fn turned_back(&self) -> (F::Addr, Port, Port) {
-        match self.hook() {
-            Hook::Ingress => (self.dst, self.ports.destination(), self.ports.source()),
-            Hook::Egress => (self.src, self.ports.source(), self.ports.destination()),
-        }
-    }
-
-    /// Whether an entry with the partner's key is the partner: it may be another flow's, which took the place of one
-    /// that was evicted, or pending.
-    #[inline(always)]
-    pub(crate) fn has_partner(&self, entry: Entry<'_, F>) -> bool {
-        let value = entry.get();
-        (value.addr, value.port, value.peer_port) == self.turned_back()
-    }
-
-    /// The key of the other entry of the pair.
-    #[inline(always)]
-    pub(crate) fn partner_key(&self, value: &FlowValue<F>) -> Self {
-        let (protocol, written) = (Protocol(self.protocol), (value.addr, value.port));
-        match self.hook() {
-            Hook::Ingress => Self::new(Hook::Egress, protocol, written, (self.src, value.peer_port)),
-            Hook::Egress => Self::new(Hook::Ingress, protocol, (self.dst, value.peer_port), written),
-        }
-    }
-
-    /// For an entry of the first pair: the key of the masquerade entry, which meets the client's
-    /// packet at egress with its destination rewritten already.
-    #[inline(always)]
-    pub(crate) fn masquerade(&self, value: &FlowValue<F>) -> Self {
-        let protocol = Protocol(self.protocol);
-        match self.hook() {
-            Hook::Ingress => Self::new(
-                Hook::Egress,
-                protocol,
-                (self.src, value.peer_port),
-                (value.addr, value.port),
-            ),
-            Hook::Egress => Self::new(
-                Hook::Egress,
-                protocol,
-                (self.dst, self.ports.destination()),
-                (self.src, self.ports.source()),
-            ),
         }
     }
 }
@@ -155,7 +78,7 @@ pub struct FlowValue<F: Family> {
     /// The port to write on the other side: the client's, as the other end knows it. It differs
     /// from the packet's own only where two flows would otherwise have had one tuple.
     pub peer_port: Port,
-    /// The backend this flow was given to; 0 for a direct flow that was moved to another port.
+    /// The backend this flow was given to; 0 for a plain flow (to no Service) that was moved to another port.
     pub backend: BackendId,
     /// The Service port it came by; 0 as above.
     pub service: ServiceId,

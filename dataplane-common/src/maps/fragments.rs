@@ -44,7 +44,7 @@ impl<F: Family> FragmentKey<F> {
 pub struct FragmentValue<F: Family> {
     /// The new destination (at ingress) or source (at egress).
     pub(crate) addr: F::Addr,
-    /// Whose packet it is; 0 for a direct flow that was moved.
+    /// Whose packet it is; 0 for a plain flow (to no Service) that was moved.
     pub(crate) service: ServiceId,
     /// When the first part came.
     pub seen: Tick,

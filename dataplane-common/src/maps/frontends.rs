@@ -173,9 +173,9 @@ impl FrontendValue {
     #[inline(always)]
     pub fn choice(&self, external: bool) -> Choice {
         if self.has_local_policy() && (external || self.is_cluster_ip()) {
-            Choice::Here
+            Choice::Local
         } else {
-            Choice::Anywhere
+            Choice::Cluster
         }
     }
 

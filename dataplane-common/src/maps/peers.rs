@@ -10,18 +10,18 @@ use crate::maps::services::ServiceId;
 use crate::value::family::Family;
 use crate::value::wire::{Addr6, Port};
 
-/// A Service address that the process used, and the backend that stands for it. All zero: nobody.
+/// A Service address that the process used, and the backend that stands for it. All zero: none.
 ///
 /// One socket may speak both families (IPv4 as `::ffff:a.b.c.d`), so all addresses are wide here.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Peer {
-    /// What the process asked for, and is shown.
-    pub called: Addr6,
-    /// Whom the kernel speaks with.
+    /// The address that the process named, and is shown.
+    pub vip: Addr6,
+    /// The address that the kernel sends to: the backend's.
     pub addr: Addr6,
-    /// Port of `called`.
-    pub called_port: Port,
+    /// Port of `vip`.
+    pub vip_port: Port,
     /// Port of `addr`.
     pub port: Port,
     /// The backend's slot.
@@ -31,13 +31,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The backend in `value`, called by the name of `called`.
+    /// The backend in `value`, called under the name `vip`.
     #[inline(always)]
-    pub(crate) fn new<F: Family>(called: (F::Addr, Port), value: &FlowValue<F>) -> Self {
+    pub(crate) fn new<F: Family>(vip: (F::Addr, Port), value: &FlowValue<F>) -> Self {
         Self {
-            called: F::widen(called.0),
+            vip: F::widen(vip.0),
             addr: F::widen(value.addr),
-            called_port: called.1,
+            vip_port: vip.1,
             port: value.port,
             backend: value.backend,
             service: value.service,
@@ -45,12 +45,12 @@ impl Peer {
     }
 
     #[inline(always)]
-    fn is_called(&self, addr: &Addr6, port: Port) -> bool {
-        self.called_port == port && self.called == *addr && self.service.0 != 0
+    fn has_vip(&self, addr: &Addr6, port: Port) -> bool {
+        self.vip_port == port && self.vip == *addr && self.service.0 != 0
     }
 
     #[inline(always)]
-    fn is_at(&self, addr: &Addr6, port: Port) -> bool {
+    fn has_backend(&self, addr: &Addr6, port: Port) -> bool {
         self.port == port && self.addr == *addr && self.service.0 != 0
     }
 }
@@ -70,16 +70,16 @@ impl Peers {
     /// How many there are at most.
     pub const MAX: usize = 8;
 
-    /// The peer that the process calls so.
+    /// The peer with this VIP.
     #[inline(always)]
-    pub fn called(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
-        self.entries.iter().find(|peer| peer.is_called(addr, port))
+    pub fn with_vip(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
+        self.entries.iter().find(|peer| peer.has_vip(addr, port))
     }
 
-    /// The peer whose backend is at this address.
+    /// The peer whose backend has this address.
     #[inline(always)]
-    pub fn at(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
-        self.entries.iter().find(|peer| peer.is_at(addr, port))
+    pub fn with_backend(&self, addr: &Addr6, port: Port) -> Option<&Peer> {
+        self.entries.iter().find(|peer| peer.has_backend(addr, port))
     }
 
     /// Remembers a peer: in place of the one of the same name, else of the one that came first.
@@ -90,9 +90,9 @@ impl Peers {
     pub(crate) fn put(&mut self, new: &Peer) {
         let mut place = None;
         for (index, peer) in self.entries.iter_mut().enumerate() {
-            if peer.is_called(&new.called, new.called_port) {
+            if peer.has_vip(&new.vip, new.vip_port) {
                 place = Some(index);
-            } else if peer.is_at(&new.addr, new.port) {
+            } else if peer.has_backend(&new.addr, new.port) {
                 peer.service = ServiceId(0);
             }
         }
@@ -113,7 +113,7 @@ impl Peers {
     #[inline(always)]
     pub(crate) fn forget(&mut self, addr: &Addr6, port: Port) {
         for peer in &mut self.entries {
-            if peer.is_at(addr, port) {
+            if peer.has_backend(addr, port) {
                 peer.service = ServiceId(0);
             }
         }
@@ -129,9 +129,9 @@ const _: () = {
 mod tests {
     use super::*;
 
-    fn peer(called: u16, at: u16) -> Peer {
+    fn peer(vip: u16, at: u16) -> Peer {
         Peer {
-            called_port: Port::new(called),
+            vip_port: Port::new(vip),
             port: Port::new(at),
             service: ServiceId(1),
             ..Peer::default()
@@ -143,7 +143,7 @@ mod tests {
             .entries
             .iter()
             .filter(|peer| peer.service.0 != 0)
-            .map(|peer| (peer.called_port.get(), peer.port.get()))
+            .map(|peer| (peer.vip_port.get(), peer.port.get()))
             .collect();
         names.sort_unstable();
         names
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn an_empty_place_is_nobody() {
         let peers = Peers::default();
-        assert_eq!(peers.called(&Addr6::default(), Port::default()), None);
-        assert_eq!(peers.at(&Addr6::default(), Port::default()), None);
+        assert_eq!(peers.with_vip(&Addr6::default(), Port::default()), None);
+        assert_eq!(peers.with_backend(&Addr6::default(), Port::default()), None);
     }
 }

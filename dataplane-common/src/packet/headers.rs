@@ -33,7 +33,7 @@ pub enum Parsed {
 /// Which part of a fragmented packet a packet is.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Part {
+pub(crate) enum FragmentPart {
     /// It is not fragmented.
     All = 0,
     First = 1,
@@ -78,7 +78,7 @@ pub struct Headers<F: Family> {
     /// Where its parts are.
     pub layout: Layout,
     pub(crate) segment: Segment,
-    pub(crate) part: Part,
+    pub(crate) part: FragmentPart,
     /// The number that all parts of a fragmented packet have: IPv4's 16 bits or IPv6's 32, as they
     /// lie in memory. Meaningless in a packet that is not fragmented.
     pub(crate) fragment: u32,
@@ -93,7 +93,7 @@ impl<F: Family> Headers<F> {
             key: FlowKey::new(hook, Protocol(0), nowhere, nowhere),
             layout: Layout { l4: 0, end: 0 },
             segment: Segment::default(),
-            part: Part::All,
+            part: FragmentPart::All,
             fragment: 0,
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The IPv4 header (RFC 791) and the ICMP error made of it (RFC 792, RFC 1122 3.2.2).
 
-use crate::packet::headers::{Headers, Layout, Parsed, Part};
+use crate::packet::headers::{FragmentPart, Headers, Layout, Parsed};
 use crate::packet::ip::{Ip, Quote};
 use crate::packet::{Fault, Packet};
 use crate::value::checksum::Checksum;
@@ -61,7 +61,7 @@ impl Ip for V4 {
         let l4 = if header_length == size_of::<Header>() {
             l3 + size_of::<Header>()
         } else {
-            packet.blur(l3 + header_length)
+            packet.opaque(l3 + header_length)
         };
         headers.layout = Layout { l4, end };
         (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
@@ -71,10 +71,10 @@ impl Ip for V4 {
         }
         headers.fragment = u16::from_ne_bytes(header.id) as u32;
         if fragment & FRAGMENT_OFFSET == 0 {
-            headers.part = Part::First;
+            headers.part = FragmentPart::First;
             return Parsed::Whole;
         }
-        headers.part = Part::Later;
+        headers.part = FragmentPart::Later;
         Parsed::Fragment
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! The IPv6 header (RFC 8200) and the ICMPv6 error made of it (RFC 4443).
 
-use crate::packet::headers::{Headers, Layout, Parsed, Part};
+use crate::packet::headers::{FragmentPart, Headers, Layout, Parsed};
 use crate::packet::ip::{Ip, Quote};
 use crate::packet::{Fault, Packet};
 use crate::value::checksum::Checksum;
@@ -183,7 +183,7 @@ fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
     for _ in 0..=MAX_EXTENSIONS {
         let fragment_header = next == FRAGMENT;
         if !fragment_header && next != HOP_BY_HOP && next != ROUTING && next != DESTINATION_OPTIONS {
-            (headers.key.protocol, headers.layout.l4) = (next, packet.blur(offset));
+            (headers.key.protocol, headers.layout.l4) = (next, packet.opaque(offset));
             return Parsed::Whole;
         }
         // Every extension header is 8 bytes long at least.
@@ -195,10 +195,10 @@ fn walk_extensions<P: Packet>(packet: &P, headers: &mut Headers<V6>) -> Parsed {
         if fragment_header && place & !RESERVED != 0 {
             headers.fragment = u32::from_ne_bytes(id);
             if place & FRAGMENT_OFFSET != 0 {
-                headers.part = Part::Later;
+                headers.part = FragmentPart::Later;
                 return Parsed::Fragment;
             }
-            headers.part = Part::First;
+            headers.part = FragmentPart::First;
         }
         // The length does not count the first 8 bytes; in a fragment header it is reserved.
         offset += if fragment_header {

@@ -19,7 +19,7 @@ pub struct Fault;
 
 /// A transport checksum, and what a change under it means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Field {
+pub struct ChecksumField {
     /// Offset of the checksum from the packet's start.
     pub offset: usize,
     /// The change is to the pseudo-header (an address), which a checksum left to the hardware
@@ -76,16 +76,16 @@ pub trait Packet {
     ///
     /// For offsets that only a rare packet has: it would follow each of them on its own through the
     /// whole program, and give up.
-    fn blur(&self, offset: usize) -> usize;
+    fn opaque(&self, offset: usize) -> usize;
 
     /// Changes a transport checksum by a difference in what it covers.
-    fn adjust_checksum(&mut self, field: Field, difference: Checksum) -> Result<(), Fault>;
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault>;
 
     /// Leaves a mark for egress: all that this flow's packets need was written at ingress.
-    fn settle(&mut self);
+    fn mark_done(&mut self);
 
-    /// Takes the mark of [`Packet::settle`] away; whether it was there.
-    fn unsettle(&mut self) -> bool;
+    /// Takes the mark of [`Packet::mark_done`] away; whether it was there.
+    fn take_mark(&mut self) -> bool;
 
     /// Cuts the packet to its link-layer header and `keep` bytes more, then makes `room` bytes of
     /// unspecified content between the two.

@@ -7,7 +7,7 @@
 use crate::maps::flows::FlowValue;
 use crate::packet::headers::Headers;
 use crate::packet::ip::Ip;
-use crate::packet::{Fault, Field, Packet};
+use crate::packet::{ChecksumField, Fault, Packet};
 use crate::value::checksum::Checksum;
 use crate::value::family::Family;
 use crate::value::hook::Hook;
@@ -34,7 +34,7 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
     // SCTP's checksum covers no address, and its ports are never others (see sctp.rs).
     let has_checksum = headers.protocol() != Protocol::SCTP;
     if has_checksum {
-        let field = Field {
+        let field = ChecksumField {
             offset: headers.checksum_offset(),
             pseudo_header: true,
             zero_means_none: headers.protocol() == Protocol::UDP,
@@ -43,7 +43,7 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
         packet.adjust_checksum(field, sum)?;
         if ports != key.ports {
             packet.adjust_checksum(
-                Field {
+                ChecksumField {
                     pseudo_header: false,
                     ..field
                 },

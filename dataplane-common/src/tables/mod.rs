@@ -16,7 +16,7 @@ use crate::maps::networks::Networks;
 use crate::maps::ranges::RangeKey;
 use crate::maps::services::ServiceId;
 use crate::maps::sets::SetRef;
-use crate::tables::route::{NextHop, Question};
+use crate::tables::route::{FibLookup, NextHop};
 use crate::tables::work::Work;
 use crate::value::family::Family;
 use crate::value::tick::Tick;
@@ -96,7 +96,7 @@ pub trait Tables<F: Family> {
     /// Where the host's routing sends a packet, if it passes it on to a known neighbour by a device that carries
     /// service traffic. Written into `hop`; whether there is such a way. Asked per packet, so that a change of a
     /// route, a neighbour or a device counts from the next packet on.
-    fn next_hop(&self, question: &Question<F>, hop: &mut NextHop) -> bool;
+    fn next_hop(&self, lookup: &FibLookup<F>, hop: &mut NextHop) -> bool;
 
     /// Hands the packet over to there, once the program ends.
     fn hand_over(&self, hop: &NextHop);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The question for a route, and the way that a packet goes on.
+//! The lookup for a route, and the way that a packet goes on.
 
 use crate::value::family::Family;
 use crate::value::wire::Port;
@@ -23,7 +23,7 @@ pub struct NextHop {
 
 /// A packet as routing sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<F: Family> {
+pub struct FibLookup<F: Family> {
     /// Its source.
     pub src: F::Addr,
     /// Its destination.

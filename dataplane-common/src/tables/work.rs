@@ -26,18 +26,19 @@ pub struct Work<F: Family> {
     pub(crate) flags: AddressFlags,
     /// The address and port of a Service that it goes to.
     pub(crate) frontend: FrontendValue,
-    /// Another entry of that flow.
-    pub(crate) reply_key: FlowKey<F>,
-    pub(crate) reply: FlowValue<F>,
-    /// A [`crate::flow::new_flow::Why`]: why the packet starts a flow.
-    pub(crate) why: u32,
+    /// The key of another entry: mostly of the same flow, and else one that the packet may have to do with.
+    pub(crate) other_key: FlowKey<F>,
+    /// The value to put there.
+    pub(crate) other: FlowValue<F>,
+    /// A `NewFlowReason`: why the packet starts a flow.
+    pub(crate) reason: u32,
     /// A port that another connection has, as packets have shown, whatever the flow table says; 0 for none.
     pub(crate) contested: Port,
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,
     pub(crate) fragment: FragmentKey<F>,
-    /// A [`crate::hooks::fast_path::Way`]: how a reply goes on.
-    pub(crate) way: u32,
+    /// A `NextStep` of the fast path: how a reply goes on.
+    pub(crate) next_step: u32,
     /// Where the packet goes on without the host's stack.
     pub(crate) hop: NextHop,
 }
@@ -53,20 +54,14 @@ impl<F: Family> Work<F> {
             value,
             flags: AddressFlags::default(),
             frontend: FrontendValue::default(),
-            reply_key: headers.key,
-            reply: value,
-            why: 0,
+            other_key: headers.key,
+            other: value,
+            reason: 0,
             contested: Port::default(),
             quoted: headers,
             fragment: FragmentKey::new(&headers.key, headers.fragment),
-            way: 0,
+            next_step: 0,
             hop: NextHop::default(),
         }
-    }
-
-    /// Works out the other entry of the pair.
-    #[inline(always)]
-    pub(crate) fn set_reply(&mut self) {
-        (self.reply_key, self.reply) = self.headers.key.partner(&self.value);
     }
 }

@@ -34,10 +34,10 @@ pub fn to_backend<F: HostFamily>(backend: &Backend) -> Option<common::Backend<F>
         backend.local,
     );
     if backend.chosen_anywhere {
-        raw = raw.chosen(common::Choice::Anywhere);
+        raw = raw.chosen(common::Choice::Cluster);
     }
     if backend.chosen_local {
-        raw = raw.chosen(common::Choice::Here);
+        raw = raw.chosen(common::Choice::Local);
     }
     Some(raw)
 }

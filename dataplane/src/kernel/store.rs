@@ -229,8 +229,8 @@ where
                 service: backend.service,
                 state: alive,
                 local: backend.is_local(),
-                chosen_anywhere: backend.is_chosen(common::Choice::Anywhere),
-                chosen_local: backend.is_chosen(common::Choice::Here),
+                chosen_anywhere: backend.is_chosen(common::Choice::Cluster),
+                chosen_local: backend.is_chosen(common::Choice::Local),
             };
             state.backends.insert(id, backend);
         }

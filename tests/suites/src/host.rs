@@ -38,7 +38,7 @@ impl Host {
         self.v6.set_clock(now);
     }
 
-    /// Has packets to this address go on this way, where they take shortcuts.
+    /// Has packets to this address go on this way, with the fast path.
     pub fn route(&mut self, to: IpAddr, hop: NextHop) {
         match to {
             IpAddr::V4(v4) => drop(self.v4.routes.insert(v4.into(), hop)),
@@ -70,10 +70,10 @@ impl Host {
 }
 
 impl Host {
-    /// Runs a packet that ingress has left its mark on, or not; see [`HostPacket::settled`].
-    pub fn run_on(&mut self, at: At, packet: &[u8], settled: bool) -> (Outcome, HostPacket) {
+    /// Runs a packet that ingress has left its mark on, or not; see [`HostPacket::marked`].
+    pub fn run_on(&mut self, at: At, packet: &[u8], marked: bool) -> (Outcome, HostPacket) {
         let (bytes, inner) = untagged(packet);
-        let mut packet = HostPacket { bytes, settled };
+        let mut packet = HostPacket { bytes, marked };
         let outcome = match packet.bytes.get(12..14) {
             Some([0x08, 0x00]) => steer(&mut self.v4, at, &mut packet),
             Some([0x86, 0xdd]) => steer(&mut self.v6, at, &mut packet),
@@ -99,7 +99,7 @@ fn make<F: HostFamily>(tables: &HostTables<F>, call: Call, socket: &mut HostSock
     match call {
         Call::Connect => common::connect::<F, _, _>(socket, tables),
         Call::Send => common::send::<F, _, _>(socket, tables),
-        Call::Receive | Call::PeerName => common::show::<F, _>(socket),
+        Call::Receive | Call::PeerName => common::reverse::<F, _>(socket),
     }
 }
 
@@ -202,7 +202,7 @@ pub fn config(setup: &Setup) -> Config {
         (setup.masquerade_all, Config::MASQUERADE_ALL),
         (setup.refuse_external, Config::REFUSE_EXTERNAL),
         (setup.pod_sockets, Config::POD_SOCKETS),
-        (setup.shortcuts, Config::SHORTCUTS),
+        (setup.fast_path, Config::FAST_PATH),
     ];
     let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum();
     let (ports_first, ports_count) = setup.ports.unwrap_or((61_000, 4_000));

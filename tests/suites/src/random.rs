@@ -78,7 +78,7 @@ pub fn setup(random: &mut Random) -> Setup {
     }
     // There is no route here, so that everything goes as it does without.
     if random.once_in(4) {
-        setup = setup.taking_shortcuts();
+        setup = setup.with_fast_path();
     }
     setup
 }

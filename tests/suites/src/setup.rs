@@ -113,7 +113,7 @@ pub struct Setup {
     pub masquerade_all: bool,
     pub refuse_external: bool,
     /// Established flows go past the stack, where there is a route.
-    pub shortcuts: bool,
+    pub fast_path: bool,
     pub pod_sockets: bool,
     /// The node's network namespace; 0 if socket calls are not translated.
     pub netns: u64,
@@ -284,8 +284,8 @@ impl Setup {
     }
 
     #[must_use]
-    pub fn taking_shortcuts(mut self) -> Self {
-        self.shortcuts = true;
+    pub fn with_fast_path(mut self) -> Self {
+        self.fast_path = true;
         self
     }
 

@@ -59,7 +59,7 @@ fn a_changed_layout_is_another_version() {
         FrontendKind::ExternalIp as u32,
         Detect::Nobody as u32,
         Config::POD_SOCKETS,
-        Config::SHORTCUTS,
+        Config::FAST_PATH,
         Call::PeerName as u32,
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
@@ -70,9 +70,9 @@ fn a_changed_layout_is_another_version() {
             20, 52, 184, 356, 44,
         ],
         [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 5],
-        "not_ip not_ours settled malformed own_address taken_over contested stale_removed other_namespace \
-         left_to_packets translated shortcut new_flow resteered \
-         reopened moved direct_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
+        "not_ip not_ours egress_skipped malformed own_address taken_over contested stale_removed other_namespace \
+         left_to_packets translated fast_path new_flow resteered \
+         reopened moved plain_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
          rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
          source_dropped unallocated_dropped stray_icmp fragment_dropped flow_table_full ports_exhausted sctp_port_change \
          no_masquerade_address backend_missing no_memory rewrite_failed",

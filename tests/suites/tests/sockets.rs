@@ -135,16 +135,16 @@ fn only_a_connected_udp_socket_is_tracked() {
             .service(vip, Protocol::Udp, &[pod])
             .service(vip, Protocol::Tcp, &[pod]);
         let mut host = host(&setup);
-        for (what, mut socket, announced) in [
+        for (what, mut socket, tracked) in [
             (Call::Connect, udp(), true),
             (Call::Send, udp(), false),
             (Call::Connect, tcp(), false),
         ] {
             host.call(what, &mut socket, vip);
-            let peer = socket.announced.get();
+            let peer = socket.tracked.get();
             assert_eq!(
                 peer.map(|peer| plain((peer.addr, peer.port))),
-                announced.then_some(pod)
+                tracked.then_some(pod)
             );
         }
     });

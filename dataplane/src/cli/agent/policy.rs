@@ -153,7 +153,7 @@ impl PolicyArgs {
             flags |= Config::MASQUERADE_ALL;
         }
         if self.forwarding == Forwarding::Direct {
-            flags |= Config::SHORTCUTS;
+            flags |= Config::FAST_PATH;
         }
         if self.external_cluster_ip == ExternalClusterIp::Refuse {
             flags |= Config::REFUSE_EXTERNAL;

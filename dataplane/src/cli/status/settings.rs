@@ -69,7 +69,7 @@ impl Settings {
             } else {
                 "serve"
             },
-            forwarding: if is_set(Config::SHORTCUTS) {
+            forwarding: if is_set(Config::FAST_PATH) {
                 "direct"
             } else {
                 "stack"
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn settings_are_shown_under_the_names_of_their_flags() {
         let config = Config {
-            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::SHORTCUTS,
+            flags: Config::TAKE_OVER | Config::REFUSE_EXTERNAL | Config::POD_SOCKETS | Config::FAST_PATH,
             ports_first: 61_000,
             ports_count: 4_536,
             ..Config::default()

@@ -274,7 +274,7 @@ where
         ..established::<F>(to, client.port())?
     };
     let key = FlowKey::<F>::new(Hook::Ingress, protocol, raw::<F>(client)?, raw::<F>(from)?);
-    let (reply_key, reply) = key.partner(&value);
+    let (reply_key, reply) = (key.partner(&value), key.partner_value(&value));
     tables.flows.insert(key, value, 0)?;
     tables.flows.insert(reply_key, reply, 0)?;
     Ok(())

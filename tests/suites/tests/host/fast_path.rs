@@ -28,7 +28,7 @@ const ETHERNET: usize = 14;
 impl OnePod {
     /// Where established flows go past the stack.
     fn directly(family: Family, change: impl Fn(Setup) -> Setup) -> Self {
-        Self::new(family, |setup| change(setup.taking_shortcuts()))
+        Self::new(family, |setup| change(setup.with_fast_path()))
     }
 
     /// The first packet of each side, by the stack.
@@ -88,7 +88,7 @@ fn both_sides_of_a_flow_between_pods_go_into_the_pod_translated() {
             (bench.reply(), udp(vip, client)),
         ] {
             let (outcome, frame, handed) = bench.ends(At::PodIngress, &packet);
-            assert_eq!((outcome, handed), (Outcome::Shortcut, vec![POD]));
+            assert_eq!((outcome, handed), (Outcome::FastPath, vec![POD]));
             bench.assert_sent(&frame, &becomes, POD);
         }
     }
@@ -102,7 +102,7 @@ fn a_reply_to_a_neighbour_is_left_to_the_egress() {
         bench.establish();
         let reply = bench.reply();
         let (outcome, frame, handed) = bench.ends(At::PodIngress, &reply);
-        assert_eq!((outcome, handed), (Outcome::Shortcut, vec![NEIGHBOUR]));
+        assert_eq!((outcome, handed), (Outcome::FastPath, vec![NEIGHBOUR]));
         bench.assert_sent(&frame, &reply, NEIGHBOUR);
         assert_eq!(bench.ends(At::UplinkEgress, &reply).0, Translated);
     }
@@ -154,6 +154,6 @@ fn masqueraded_packets_go_through_the_egress_hook() {
         assert_eq!(bench.ends(At::PodIngress, &udp(pod, node)).0, Translated);
         assert_eq!(bench.host.handed(), []);
         bench.host.route(pod.ip(), NEIGHBOUR);
-        assert_eq!(bench.ends(At::PodIngress, &request).0, Outcome::Shortcut);
+        assert_eq!(bench.ends(At::PodIngress, &request).0, Outcome::FastPath);
     }
 }

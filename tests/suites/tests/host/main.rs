@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The case table through the host build of the decisions, and what a kernel's test run has no place for. Needs nothing.
 
+mod egress_skipped;
 mod fast_path;
 mod one_pod;
-mod settled;
 
 use dataplane::model::Family;
 use suites::cases::{all, play};

@@ -98,7 +98,7 @@ fn random_packets_have_the_same_result_in_the_kernel_and_on_the_host() {
 /// Packets from one set of empty tables to the next: before all answers of a quiet time are given (1,024).
 const BATCH: u64 = 250;
 /// Outcomes that need a broken kernel, a table gone wrong, a device without an address, a socket, a
-/// route, or a mark that no test run can give a packet (`host/settled.rs` and the lab have that one).
+/// route, or a mark that no test run can give a packet (`host/egress_skipped.rs` and the lab have that one).
 const NEVER: [Outcome; 11] = [
     Outcome::RejectLimited,
     Outcome::RejectFailed,
@@ -109,8 +109,8 @@ const NEVER: [Outcome; 11] = [
     Outcome::RewriteFailed,
     Outcome::OtherNamespace,
     Outcome::LeftToPackets,
-    Outcome::Shortcut,
-    Outcome::Settled,
+    Outcome::FastPath,
+    Outcome::EgressSkipped,
 ];
 
 fn setting(name: &str, otherwise: u64) -> u64 {

@@ -20,9 +20,9 @@ fn every_path_to_a_service_works_on_the_fast_path() {
         AllPaths::new(&lab).all_work(&lab);
         // Asked and answered between two pods of one node, and with the other node.
         assert!(
-            counted(&lab, 1, "shortcut") > 20,
+            counted(&lab, 1, "fast_path") > 20,
             "{}",
-            counted(&lab, 1, "shortcut")
+            counted(&lab, 1, "fast_path")
         );
         assert_eq!(counted(&lab, 1, "rewrite_failed"), 0);
     }
@@ -87,10 +87,10 @@ fn the_fast_path_stops_when_the_node_stops_forwarding() {
                 .unwrap();
             let answered = |question: &str| socket.ask(question).is_ok();
             assert!(answered("first") && answered("second"));
-            let before = counted(&lab, 1, "shortcut");
+            let before = counted(&lab, 1, "fast_path");
             forward("0");
             assert!(!answered("into the void"));
-            assert_eq!(counted(&lab, 1, "shortcut"), before);
+            assert_eq!(counted(&lab, 1, "fast_path"), before);
             forward("1");
             assert!(answered("again"));
         }
@@ -102,6 +102,6 @@ fn the_fast_path_stops_when_the_node_stops_forwarding() {
 fn pods_are_reached_through_the_stack_by_default() {
     for lab in clusters() {
         AllPaths::new(&lab).work_from_pods();
-        assert_eq!(counted(&lab, 1, "shortcut"), 0);
+        assert_eq!(counted(&lab, 1, "fast_path"), 0);
     }
 }

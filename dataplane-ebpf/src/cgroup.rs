@@ -2,27 +2,16 @@
 //! Entry points for the socket calls of processes, and the sockets as `dataplane-common` sees them.
 
 use aya_ebpf::bindings::{BPF_ANY, bpf_sock_addr};
-use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval};
-use aya_ebpf::macros::{btf_map, cgroup_sock, cgroup_sock_addr, map};
-use aya_ebpf::maps::LruHashMap;
+use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr};
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use dataplane_common::{
-    Addr4, Addr6, Call, Outcome, Peer, Peers, Port, Protocol, Socket, V4, V6, connect, send, show,
+    Addr4, Addr6, Call, Outcome, Peer, Peers, Port, Protocol, Remote, Socket, V4, V6, connect, reverse, send,
 };
 
 use crate::count::count_one;
-use crate::maps::{CONFIG, OUTCOMES, Stored};
-use crate::tables::Maps;
-
-/// Hangs on each socket that speaks with a Service, and goes with it.
-#[btf_map(name = "peers")]
-static PEERS: SkStorage<Peers> = SkStorage::new();
-
-/// By socket cookie: connected UDP sockets, for the agent, which ends those whose backend goes. Kept
-/// exact by [`sock_release`]; it forgets the oldest only where that was not called.
-#[map(name = "connected")]
-static CONNECTED: LruHashMap<u64, Peer> = LruHashMap::pinned(16_384, 0);
+use crate::maps::{CONFIG, CONNECTED, OUTCOMES, PEERS, Stored};
+use crate::tables::KernelTables;
 
 /// Whether this kernel lets a program choose the error of a call it refuses (6.1 and later; it is
 /// "operation not permitted" before). Set by the agent, and constant for the verifier.
@@ -72,22 +61,25 @@ pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
 
 #[cgroup_sock_addr(recvmsg4)]
 pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
-    tell(Call::Receive, show::<V4, _>(&mut Sock::<false>(ctx.sock_addr)))
+    report(Call::Receive, reverse::<V4, _>(&mut Sock::<false>(ctx.sock_addr)))
 }
 
 #[cgroup_sock_addr(recvmsg6)]
 pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
-    tell(Call::Receive, show6(ctx.sock_addr))
+    report(Call::Receive, reverse6(ctx.sock_addr))
 }
 
 #[cgroup_sock_addr(getpeername4)]
 pub(crate) fn getpeername4(ctx: SockAddrContext) -> i32 {
-    tell(Call::PeerName, show::<V4, _>(&mut Sock::<false>(ctx.sock_addr)))
+    report(
+        Call::PeerName,
+        reverse::<V4, _>(&mut Sock::<false>(ctx.sock_addr)),
+    )
 }
 
 #[cgroup_sock_addr(getpeername6)]
 pub(crate) fn getpeername6(ctx: SockAddrContext) -> i32 {
-    tell(Call::PeerName, show6(ctx.sock_addr))
+    report(Call::PeerName, reverse6(ctx.sock_addr))
 }
 
 /// A socket is closed.
@@ -111,20 +103,20 @@ pub(crate) fn sock_release(ctx: SockContext) -> i32 {
 }
 
 #[inline(always)]
-fn connecting<F: Stored, S: Socket<F>>(mut socket: S) -> Outcome {
-    connect(&mut socket, &Maps::without_packet())
+fn connecting<F: Stored, S: Remote<F>>(mut socket: S) -> Outcome {
+    connect(&mut socket, &KernelTables::without_packet())
 }
 
 #[inline(always)]
-fn sending<F: Stored, S: Socket<F>>(mut socket: S) -> Outcome {
-    send(&mut socket, &Maps::without_packet())
+fn sending<F: Stored, S: Remote<F>>(mut socket: S) -> Outcome {
+    send(&mut socket, &KernelTables::without_packet())
 }
 
 #[inline(always)]
-fn show6(ctx: *mut bpf_sock_addr) -> Outcome {
+fn reverse6(ctx: *mut bpf_sock_addr) -> Outcome {
     match is_mapped(ctx) {
-        true => show::<V4, _>(&mut Sock::<true>(ctx)),
-        false => show::<V6, _>(&mut Sock::<false>(ctx)),
+        true => reverse::<V4, _>(&mut Sock::<true>(ctx)),
+        false => reverse::<V6, _>(&mut Sock::<false>(ctx)),
     }
 }
 
@@ -145,7 +137,7 @@ fn decide(call: Call, outcome: Outcome) -> i32 {
 
 /// The end of a call that only tells an address: the kernel takes no "no".
 #[inline(always)]
-fn tell(call: Call, outcome: Outcome) -> i32 {
+fn report(call: Call, outcome: Outcome) -> i32 {
     count(call, outcome);
     GO_ON
 }
@@ -181,47 +173,41 @@ impl<const MAPPED: bool> Sock<MAPPED> {
         // SAFETY: as above, and this field may be written.
         unsafe { (&raw mut (*self.0).user_port).write_volatile(port.memory() as u32) };
     }
+}
 
+impl<const MAPPED: bool> Socket for Sock<MAPPED> {
     #[inline(always)]
-    fn transport(&self) -> Protocol {
+    fn protocol(&self) -> Protocol {
         // A multipath TCP socket (262) does not come here itself, but its subflows do, as TCP.
         Protocol(self.get().protocol as u8)
     }
 
     #[inline(always)]
-    fn namespace_cookie(&self) -> u64 {
+    fn namespace(&self) -> u64 {
         // SAFETY: a helper on the program's own context.
         unsafe { bpf_get_netns_cookie(self.0.cast()) }
     }
 
     #[inline(always)]
-    fn socket_cookie(&self) -> u64 {
+    fn cookie(&self) -> u64 {
         // SAFETY: a helper on the program's own context.
         unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 
     #[inline(always)]
-    fn has_peer(&self) -> bool {
+    fn is_connected(&self) -> bool {
         // SAFETY: the context's own socket, as the verifier knows.
         unsafe { (*self.get().__bindgen_anon_1.sk).state == ESTABLISHED }
     }
 
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the memory is the kernel's, not in this value"
-    )]
     #[inline(always)]
-    fn remembered(&self) -> Option<&mut Peers> {
+    fn peers(&self) -> Option<&mut Peers> {
         // SAFETY: the context's own socket; the kernel holds its lock, so nobody else looks.
         unsafe { PEERS.get_ptr_mut(&SockAddrContext::new(self.0)).as_mut() }
     }
 
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the memory is the kernel's, not in this value"
-    )]
     #[inline(always)]
-    fn remembered_or_new(&self) -> Option<&mut Peers> {
+    fn peers_or_new(&self) -> Option<&mut Peers> {
         // SAFETY: as above. The kernel fills a new value with zeros.
         unsafe {
             PEERS
@@ -229,52 +215,15 @@ impl<const MAPPED: bool> Sock<MAPPED> {
                 .as_mut()
         }
     }
+
+    #[inline(always)]
+    fn track_connected(&self, peer: &Peer) {
+        // Without an entry, the socket is left to its owner when its backend goes.
+        let _ = CONNECTED.insert(&self.cookie(), peer, BPF_ANY as u64);
+    }
 }
 
-/// The parts of [`Socket`] that do not depend on the family.
-macro_rules! common_parts {
-    () => {
-        #[inline(always)]
-        fn protocol(&self) -> Protocol {
-            self.transport()
-        }
-
-        #[inline(always)]
-        fn namespace(&self) -> u64 {
-            self.namespace_cookie()
-        }
-
-        #[inline(always)]
-        fn cookie(&self) -> u64 {
-            self.socket_cookie()
-        }
-
-        #[inline(always)]
-        fn is_connected(&self) -> bool {
-            self.has_peer()
-        }
-
-        #[inline(always)]
-        fn announce(&self, peer: &Peer) {
-            // Without an entry, the socket is left to its owner when its backend goes.
-            let _ = CONNECTED.insert(&self.socket_cookie(), peer, BPF_ANY as u64);
-        }
-
-        #[inline(always)]
-        fn peers(&self) -> Option<&mut Peers> {
-            self.remembered()
-        }
-
-        #[inline(always)]
-        fn peers_or_new(&self) -> Option<&mut Peers> {
-            self.remembered_or_new()
-        }
-    };
-}
-
-impl Socket<V4> for Plain {
-    common_parts!();
-
+impl Remote<V4> for Plain {
     #[inline(always)]
     fn remote(&self) -> (Addr4, Port) {
         (Addr4::from_memory(self.get().user_ip4), self.port())
@@ -288,9 +237,7 @@ impl Socket<V4> for Plain {
     }
 }
 
-impl Socket<V4> for Mapped {
-    common_parts!();
-
+impl Remote<V4> for Mapped {
     #[inline(always)]
     fn remote(&self) -> (Addr4, Port) {
         let [_, _, _, word] = self.get().user_ip6;
@@ -305,9 +252,7 @@ impl Socket<V4> for Mapped {
     }
 }
 
-impl Socket<V6> for Plain {
-    common_parts!();
-
+impl Remote<V6> for Plain {
     #[inline(always)]
     fn remote(&self) -> (Addr6, Port) {
         (Addr6::from_memory(self.get().user_ip6), self.port())

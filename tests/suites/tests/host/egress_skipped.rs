@@ -4,7 +4,7 @@
 
 use dataplane::model::Family;
 use dataplane_common::NextHop;
-use dataplane_common::Outcome::{self, NewFlow, NotOurs, Settled, Translated};
+use dataplane_common::Outcome::{self, EgressSkipped, NewFlow, NotOurs, Translated};
 use suites::packet::{Packet, udp};
 use suites::setup::{At, Setup};
 
@@ -12,9 +12,9 @@ use crate::one_pod::OnePod;
 
 impl OnePod {
     /// How a packet ends, and whether it goes on with the mark.
-    fn goes_on(&mut self, at: At, packet: &Packet, settled: bool) -> (Outcome, bool) {
-        let (outcome, packet) = self.host.run_on(at, &packet.bytes(), settled);
-        (outcome, packet.settled)
+    fn goes_on(&mut self, at: At, packet: &Packet, marked: bool) -> (Outcome, bool) {
+        let (outcome, packet) = self.host.run_on(at, &packet.bytes(), marked);
+        (outcome, packet.marked)
     }
 }
 
@@ -30,7 +30,10 @@ fn egress_passes_what_ingress_translated_and_takes_the_mark_away() {
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (Translated, true));
         let translated = udp(bench.names.client(40_000), bench.names.pod(1, 8080));
-        assert_eq!(bench.goes_on(At::PodEgress, &translated, true), (Settled, false));
+        assert_eq!(
+            bench.goes_on(At::PodEgress, &translated, true),
+            (EgressSkipped, false)
+        );
         assert_eq!(bench.goes_on(At::PodEgress, &translated, false), (NotOurs, false));
     });
 }
@@ -63,7 +66,7 @@ fn packets_that_egress_must_rewrite_have_no_mark() {
 #[test]
 fn packets_on_the_fast_path_into_a_pod_have_no_mark() {
     in_both_families(|family| {
-        let mut bench = OnePod::new(family, Setup::taking_shortcuts);
+        let mut bench = OnePod::new(family, Setup::with_fast_path);
         let request = bench.request();
         let reply = bench.reply();
         assert_eq!(bench.goes_on(At::PodIngress, &request, false), (NewFlow, false));
@@ -76,7 +79,7 @@ fn packets_on_the_fast_path_into_a_pod_have_no_mark() {
         bench.host.route(bench.names.pod(1, 8080).ip(), pod);
         assert_eq!(
             bench.goes_on(At::PodIngress, &request, false),
-            (Outcome::Shortcut, false)
+            (Outcome::FastPath, false)
         );
     });
 }

@@ -10,7 +10,7 @@ use dataplane_common::{Hook, Outcome, V4, V6, Verdict};
 
 use crate::maps::{OUTCOMES, Stored};
 use crate::skb::Skb;
-use crate::tables::Maps;
+use crate::tables::KernelTables;
 
 /// Length of an Ethernet header. VLAN tags are beside the packet: see `Tag`.
 const ETHERNET: usize = 14;
@@ -68,13 +68,13 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
 /// A frame for each family: together they would not fit the stack.
 #[inline(never)]
 fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>, tagged: bool) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.raw(), tagged));
+    let (mut packet, tables) = (skb, KernelTables::new(skb.raw(), tagged));
     dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
 }
 
 #[inline(never)]
 fn egress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, Maps::new(skb.raw(), false));
+    let (mut packet, tables) = (skb, KernelTables::new(skb.raw(), false));
     dataplane_common::egress::<F, _, _>(&mut packet, &tables)
 }
 
