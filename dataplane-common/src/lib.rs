@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! What happens to a packet, and the map types that say so.
+//! The packet decisions, and the types of the maps that they read.
 //!
 //! This crate is built twice: into the kernel programs (`dataplane-ebpf`) and into everything that
 //! runs on the host (the agent, which fills the maps, and the tests). All decisions are made here,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! Every end that a packet's way can have, and what it means for the packet.
+//! Every possible outcome for a packet, and what it means for the packet.
 
 /// What the kernel does with a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +48,7 @@ macro_rules! outcomes {
 outcomes! {
     /// Neither IPv4 nor IPv6.
     NotIp = "not_ip" => Next,
-    /// Nobody's Service: left byte for byte as it came.
+    /// To no Service: left unchanged.
     NotOurs = "not_ours" => Next,
     /// Translated at ingress, and nothing to be written at egress: passed there without a look.
     EgressSkipped = "egress_skipped" => Next,
@@ -99,7 +99,7 @@ outcomes! {
     /// To a ClusterIP, with a protocol that no Service can have (an ICMP echo request, say): answered with
     /// "port unreachable".
     RejectedProtocol = "rejected_protocol" => Answer,
-    /// To a ClusterIP, from outside, where the node is told to refuse that: answered with "port unreachable".
+    /// To a ClusterIP, from outside, where the node refuses that: answered with "port unreachable".
     RejectedExternal = "rejected_external" => Answer,
     /// To be answered with "port unreachable", but there were too many of these just now.
     RejectLimited = "reject_limited" => Drop,

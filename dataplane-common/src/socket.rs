@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! A process of the node calls a Service: the socket is given a backend before anything is routed.
 //!
-//! A node's own packets are routed before they meet a device's hooks, so a destination changed there
+//! A node's own packets are routed before they reach a device's hooks, so a destination changed there
 //! would be too late. What a process names is changed at the call instead:
 //!
 //! ```text
@@ -66,11 +66,11 @@ pub trait Remote<F: Family>: Socket {
     fn set_remote(&mut self, addr: F::Addr, port: Port);
 }
 
-/// How often a choice is made anew because its set or backend went between two reads: the agent may
+/// How often a choice is made again because its set or backend went between two reads: the agent may
 /// have replaced both, and the process may have been preempted meanwhile.
 const TRIES: u32 = 3;
 
-/// A socket is to be connected.
+/// A socket connects.
 #[inline(always)]
 pub fn connect<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
     match assign(socket, tables) {
@@ -84,7 +84,7 @@ pub fn connect<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T
     }
 }
 
-/// A datagram is to be sent to an address: to the backend of the last one, if that still serves.
+/// A datagram is sent to an address: it goes to the backend of the last one, if that still serves.
 #[inline(always)]
 pub fn send<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
     let (addr, port) = socket.remote();
@@ -162,7 +162,7 @@ enum Client {
     Pod,
 }
 
-/// Who makes the call, if it is somebody whose calls are translated.
+/// The caller, if its calls are translated.
 #[inline(always)]
 fn client<F: Family, S: Remote<F>, T: Tables<F>>(
     socket: &S,
@@ -192,7 +192,7 @@ fn choose<F: Family, T: Tables<F>>(
     value: &mut FlowValue<F>,
 ) -> Result<(), Outcome> {
     let flags = match client {
-        // NodePorts are served there to the node itself, and to nobody else.
+        // NodePorts are served there to the node itself only.
         Client::Node if F::is_loopback(&key.dst) => AddressFlags::NODE.with(AddressFlags::NODE_PORTS),
         Client::Node | Client::Pod => tables.address(&key.dst).unwrap_or_default(),
     };

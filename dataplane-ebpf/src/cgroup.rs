@@ -21,9 +21,9 @@ static CAN_CHOOSE_ERROR: u8 = 0;
 /// `TCP_ESTABLISHED`; of a UDP socket, that it is connected.
 const ESTABLISHED: u32 = 1;
 
-/// What the kernel is told: the call goes on.
+/// Return value: the call goes on.
 const GO_ON: i32 = 1;
-/// What the kernel is told: the call fails.
+/// Return value: the call fails.
 const FAIL: i32 = 0;
 
 /// A socket in a call. `MAPPED`: an IPv6 socket that means an IPv4 address.
@@ -135,7 +135,7 @@ fn decide(call: Call, outcome: Outcome) -> i32 {
     FAIL
 }
 
-/// The end of a call that only tells an address: the kernel takes no "no".
+/// The end of a call that only returns an address: the kernel allows no refusal.
 #[inline(always)]
 fn report(call: Call, outcome: Outcome) -> i32 {
     count(call, outcome);
@@ -202,7 +202,7 @@ impl<const MAPPED: bool> Socket for Sock<MAPPED> {
 
     #[inline(always)]
     fn peers(&self) -> Option<&mut Peers> {
-        // SAFETY: the context's own socket; the kernel holds its lock, so nobody else looks.
+        // SAFETY: the context's own socket; the kernel holds its lock, so nothing else accesses it.
         unsafe { PEERS.get_ptr_mut(&SockAddrContext::new(self.0)).as_mut() }
     }
 

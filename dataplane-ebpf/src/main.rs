@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Shunt's kernel programs: the maps, and an entry point for each hook.
 //!
-//! What happens to a packet is decided in `dataplane-common`; here stand only the parts that a
-//! kernel program alone can do. Built for the host, this is an empty program, so that
-//! `cargo check` and clippy cover the workspace.
+//! `dataplane-common` decides what happens to a packet; this crate has only what needs the kernel's helpers.
+//! Built for the host it is an empty program, so that `cargo check` and clippy cover the workspace.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // For `count.rs`: for this target, Rust has no stable way to the one atomic instruction all kernels have.
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]

@@ -20,7 +20,7 @@ use dataplane_common::{Checksum, ChecksumField, Fault, Packet, Wire};
 const BPF_F_IPV6: u64 = 1 << 7;
 
 /// [`Packet::mark_done`]'s mark, in `tc_index`: it goes with the packet from a device's ingress to another's egress, and
-/// nobody has used it since the dsmark scheduler and the tcindex classifier were taken out (Linux 6.3), but for GRED
+/// nothing has used it since the dsmark scheduler and the tcindex classifier were taken out (Linux 6.3), but for GRED
 /// with its low 4 bits and Cilium's programs with its low 5. Those are 0 here.
 const DONE: u32 = 0x5300;
 

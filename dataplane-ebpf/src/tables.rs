@@ -27,7 +27,7 @@ const EXISTS: i32 = -17;
 /// The maps, for the packet that is being handled.
 pub(crate) struct KernelTables {
     skb: *mut __sk_buff,
-    /// A VLAN tag was taken off the packet, and is to be put back.
+    /// A VLAN tag was taken off the packet, and will be put back.
     tagged: bool,
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
 }
 
 /// The port of the node's range that this flow tries as its `attempt`-th. Which they are
-/// depends on the one that proved contested: else two such would be tried in turns for ever.
+/// depends on the contested port: otherwise two contested ports would be tried in turns forever.
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();
@@ -104,7 +104,7 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u3
 }
 
 /// Whether the reply would be the node's own or a Service's, were it not this flow's. Only replies to the
-/// node's own address can be, those of masqueraded flows: they are met at ingress.
+/// node's own address can be, those of masqueraded flows, which are handled at ingress.
 #[inline(never)]
 fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
     let key = &work.other_key;

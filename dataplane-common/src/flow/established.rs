@@ -4,7 +4,7 @@
 //! Per packet: the lookup that found the entry, a clock that is read without a trap, and for UDP
 //! one array slot. At most once a tick: the entry and its partner are marked as used, and a partner
 //! that was evicted is put back; a flow that gets no replies any more, because another has that
-//! place, begins anew. Per TCP event (SYN, FIN, RST): the partner learns of it.
+//! place, starts again on another port. Per TCP event (SYN, FIN, RST): the partner is updated.
 
 use crate::flow::masquerade;
 use crate::flow::new_flow::NewFlowReason;
@@ -68,7 +68,7 @@ pub(crate) fn established<F: Ip, P: Packet, T: Tables<F>>(
         return Step::Start(NewFlowReason::First);
     }
     let mut outcome = Outcome::Translated;
-    // Read anew: a SYN may have made it so.
+    // Read again: a SYN may have made it pending.
     if entry.get().is_pending() {
         if let Err(failure) = masquerade::resolve(tables, work, entry) {
             return Step::Done(failure);
@@ -112,7 +112,7 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
             partner.touch(now);
             partner.learn(work.value.state.events());
         }
-        // Replies go on to whom they belong, whatever is made of requests.
+        // Replies keep going to the client of this flow, whatever happens to requests.
         Some(_) if work.value.state.has(State::REPLY) => {}
         Some(_) if work.headers.key.hook() == Hook::Egress => masquerade::await_port(work, entry),
         Some(_) => return false,
@@ -120,7 +120,7 @@ fn refresh<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry
     }
     let state = work.value.state;
     if state.has(State::MASQUERADE) && !state.has(State::REPLY) {
-        // If it is there, this packet will meet it at egress, mark it and mend its partner.
+        // If the entry is there, this packet will use it at egress, refresh it and repair its partner.
         let _ = masquerade::expect(tables, work);
     }
     true

@@ -5,7 +5,7 @@
 //! another node) and where it would not leave the pod (a pod that reaches itself: "hairpin").
 //! Which address that is depends on the device the packet leaves by, and so is known only after
 //! routing. At ingress, therefore, a *pending* entry is put for the client's packet as it will look
-//! at egress, and the first packet to meet it there claims an address and a port. Where that port proves to be another
+//! at egress, and the first packet there claims an address and a port. Where that port proves to be another
 //! connection's, the entry is pending once more, and the client's next SYN claims another.
 //! `pair.rs` has the picture of the four entries.
 
@@ -20,8 +20,8 @@ use crate::value::family::Family;
 use crate::value::protocol::Protocol;
 use crate::value::wire::Port;
 
-/// Puts the pending entry for the packet's flow, unless it has one. One that has expired would let the packet leave
-/// as it is. (So would one of a closed connection, but for a SYN: see [`expect_again`].)
+/// Inserts a pending entry for the packet's flow, unless it has one. An expired entry is replaced: with it, the packet
+/// would leave untranslated. (An entry of a closed connection stays: a SYN makes it pending, see [`expect_again`].)
 #[inline(always)]
 pub(crate) fn expect<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(), InsertError> {
     // Two calls one after the other, so that the one's stack is free again for the other (512 bytes along any chain).
@@ -96,7 +96,7 @@ pub(crate) fn await_port<F: Family>(work: &mut Work<F>, entry: Entry<'_, F>) {
 
 /// Claims the out-device's address and a port for a pending entry.
 ///
-/// Nothing but that port tells the flow's replies from those to the node's own sockets. So it is one of the node's
+/// Only that port distinguishes the flow's replies from replies to the node's own sockets. So it is one of the node's
 /// range, from which the kernel gives sockets none, and that no socket has taken by name; the client's own
 /// is kept if it is such a one. (Any free port would do now, but a socket could be given it later.) SCTP keeps
 /// the client's in any case, because it can have no other.

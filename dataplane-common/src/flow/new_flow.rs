@@ -37,7 +37,7 @@ pub(crate) enum NewFlowReason {
 }
 
 impl NewFlowReason {
-    /// What the packet that starts the flow is counted as.
+    /// The outcome of the packet that starts the flow.
     #[inline(always)]
     pub(crate) fn outcome(reason: u32) -> Outcome {
         if reason == Self::Closed as u32 {
@@ -62,7 +62,7 @@ enum Branch {
     End(Outcome),
 }
 
-/// Whether a packet, at an address of which nothing is known, passes for certain: what most packets on a node do.
+/// Whether a packet to an address of no Service passes at once, as most packets on a node do.
 #[inline(always)]
 pub(crate) fn passes<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> bool {
     work.flags == AddressFlags::default() && reply_conflict(tables, work).is_none()

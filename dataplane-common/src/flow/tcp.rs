@@ -16,7 +16,7 @@ use crate::value::hook::Hook;
 /// How far beyond the SYN an answer may acknowledge: data sent with the SYN (TCP Fast Open).
 const MAX_FAST_OPEN: u32 = 0xffff;
 
-/// What a segment that opens, closes, breaks or first answers a connection is to its flow.
+/// The meaning, for a flow, of a segment that opens, closes, breaks or first answers a connection.
 pub(crate) enum TcpEvent {
     /// Part of it.
     Ours,

@@ -6,8 +6,8 @@
 //! with "there, and its neighbour is known" takes the stack's way, from the next packet on: no route, an address of
 //! the node itself, forwarding switched off, a packet too long for the route, one that has no hop left.
 //!
-//! What else stands between ingress and egress is passed by: netfilter's rules and its connection tracking, and of
-//! the programs on a pod's device those at egress. That is why nobody gets this unless they ask for it.
+//! Everything else between ingress and egress is skipped: netfilter's rules and its connection tracking, and of
+//! the programs on a pod's device those at egress. That is why it is off by default.
 //!
 //! ```text
 //! request, ingress entry    rewritten      -> the pod, or the neighbour

@@ -4,7 +4,7 @@
 //! An error quotes the packet it is about, which has come as far as where the error was made. It now
 //! travels back to that packet's sender, the way that the flow's other packets travel from the
 //! quoted destination to the quoted source. So one lookup, with the quoted tuple reversed and the
-//! hook at which the error is met, finds what a hook writes to packets that go this way:
+//! hook that handles the error, finds what a hook writes to packets that go this way:
 //!
 //! ```text
 //! ingress  reversed: client -> VIP      quoted source := backend, outer destination := backend
@@ -13,13 +13,13 @@
 //!
 //! and the same for the second pair of a masqueraded flow. The outer source stays where it is not the
 //! quoted destination: then a router made the error, in its own name. Errors that the node makes
-//! itself leave by an egress as well, so both pairs are met as above.
+//! itself leave by an egress as well, so both pairs are used as above.
 //!
 //! An error is no sign of life: it neither refreshes a flow nor makes one. Anybody can send one.
 //! Only what is quoted is read or written, which may be no more than 8 bytes of the transport header
 //! (RFC 792).
 //!
-//! Costs an ICMP packet one read; an error one lookup, and what it takes to write some ten fields.
+//! Costs an ICMP packet one read; an error one lookup, and the writes of some ten fields.
 
 use crate::maps::flows::FlowKey;
 use crate::outcome::Outcome;

@@ -139,7 +139,7 @@ fn later_part<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T, work: 
     match fragment::follow(packet, tables, work) {
         Some(outcome) => outcome,
         None => {
-            // Of IPv6 only the first part tells the protocol.
+            // In IPv6 only the first part has the protocol.
             let taken_over = F::IS_V6 || work.headers.protocol() != Protocol::UDP;
             unless_vip(tables, work, taken_over, Outcome::FragmentDropped)
         }

@@ -2,7 +2,7 @@
 //! Which Service a destination is, and which of its backends a new flow gets.
 //!
 //! Per new flow, never per packet: the frontend (a NodePort is a second lookup), one chunk of its set,
-//! the backend. Where a Service asks for it: its source ranges, and whom its client was given to last.
+//! the backend. Where a Service asks for it: its source ranges, and the backend that its client had last.
 //! The same for every way to a Service: nothing in here knows whether a packet or a socket asks.
 
 use crate::lb::affinity;

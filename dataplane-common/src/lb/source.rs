@@ -16,10 +16,9 @@ use crate::value::family::Family;
 pub(crate) struct ClientSource {
     /// Which policies hold for it.
     pub(crate) scope: ClientScope,
-    /// What is sent to it from this node leaves by a pod's device, and what another node sends to it
-    /// comes by here.
+    /// Packets to it leave by a pod's device of this node, and packets from other nodes to it pass this node.
     is_here: bool,
-    /// Whether pods are told from others at all.
+    /// Whether pods are distinguished from other clients at all.
     is_detected: bool,
 }
 
@@ -54,7 +53,7 @@ impl ClientSource {
     /// leave the pod (hairpin), or would not pass this node again.
     ///
     /// For a ClusterIP the operator has a say in that, as with kube-proxy: who counts as a pod keeps
-    /// its address, and so does everybody if nobody is told to be one; or nobody keeps it.
+    /// its address, and so do all clients where pods are not detected; or no client keeps it.
     #[inline(always)]
     pub(crate) fn needs_masquerade<F: Family, T: Tables<F>>(
         &self,

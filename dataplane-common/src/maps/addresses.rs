@@ -5,7 +5,7 @@
 
 /// What is known of an address: value of the maps `addresses4` and `addresses6`.
 ///
-/// This one lookup tells most packets that are nobody's Service apart, with a small key.
+/// This one lookup, with a small key, sorts out most packets that are for no Service.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct AddressFlags(pub u32);
@@ -19,7 +19,7 @@ impl AddressFlags {
     /// It is an address of this node that serves NodePorts.
     pub const NODE_PORTS: Self = Self(1 << 2);
     /// At least one ClusterIP frontend has it: ports that no Service has there are refused. At a load
-    /// balancer's or an external address, other ports may be somebody else's.
+    /// balancer's or an external address, other ports may belong to something else.
     pub const CLUSTER_IP: Self = Self(1 << 3);
 
     /// These flags and those.

@@ -9,7 +9,7 @@ use crate::value::family::Family;
 use crate::value::tick::Tick;
 use crate::value::wire::Port;
 
-/// Whom a client was given to: key of the maps `affinity4` and `affinity6`. One for all frontends of
+/// A client of a Service port: key of the maps `affinity4` and `affinity6`. One for all frontends of
 /// a Service port.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -24,7 +24,7 @@ pub struct AffinityKey<F: Family> {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Affinity<F: Family> {
-    /// The backend's address, by which one is told from another that has taken its slot.
+    /// The backend's address, which distinguishes it from another that has taken its slot.
     pub addr: F::Addr,
     /// The backend.
     pub backend: BackendId,

@@ -6,7 +6,7 @@
 use crate::value::family::Family;
 use crate::value::wire::{Addr4, Addr6};
 
-/// What hangs on a device: where a packet that comes in there is from.
+/// What is attached to a device, and so where its incoming packets come from.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DeviceKind {
@@ -52,10 +52,10 @@ pub struct Device {
     pub v4: Addr4,
     /// The same for IPv6; `::` if there is none.
     pub v6: Addr6,
-    /// 1: who sends by it is one of this node's pods, as far as policies care; else 0. What policies
-    /// hold where pods are told by their address instead, `networks.rs` says.
+    /// 1: packets from it count as from one of this node's pods for policies; else 0. What policies
+    /// apply where pods are detected by their address instead: see `networks.rs`.
     pub local: u32,
-    /// 1: the device has an other end, in another network namespace, and packets can be put there at once; else 0.
+    /// 1: the device has a peer in another network namespace, and packets can be put there at once; else 0.
     pub peer: u32,
 }
 

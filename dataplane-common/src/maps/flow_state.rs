@@ -6,7 +6,7 @@
 use crate::value::protocol::Protocol;
 use crate::value::tick::ticks;
 
-/// What a flow has seen and what it is: a set of bits that only ever grows in a flow's life.
+/// The events of a flow and its kind: a set of bits that only ever grows in a flow's life.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct State(pub u32);

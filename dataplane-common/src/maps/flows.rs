@@ -67,7 +67,7 @@ impl<F: Family> FlowKey<F> {
     }
 }
 
-/// What to write to a flow's packets, and its life so far.
+/// The rewrite of a flow's packets, and the flow's life so far.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowValue<F: Family> {

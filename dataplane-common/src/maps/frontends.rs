@@ -44,7 +44,7 @@ impl<F: Family> FrontendKey<F> {
     }
 }
 
-/// What kind of address a frontend has: what rules its clients.
+/// The kind of a frontend's address, which decides the rules for its clients.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum FrontendKind {
@@ -59,10 +59,10 @@ pub enum FrontendKind {
     ExternalIp = 3,
 }
 
-/// What happens to a new flow whose set is empty.
+/// The verdict for a new flow whose set is empty.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum EmptyVerdict {
-    /// No endpoint anywhere: tell the client at once.
+    /// No endpoint anywhere: refuse the client at once.
     #[default]
     Reject,
     /// Endpoints exist but policy leaves none for this source: silence, so that an external load
@@ -145,7 +145,7 @@ impl FrontendValue {
         }
     }
 
-    /// What kind of address it has.
+    /// The kind of its address.
     #[inline(always)]
     pub fn kind(&self) -> FrontendKind {
         match (self.flags & Self::KIND) >> Self::KIND_SHIFT {

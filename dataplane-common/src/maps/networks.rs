@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! What the agent tells the kernel about the cluster's address ranges.
+//! The cluster's address ranges: maps `networks4` and `networks6`.
 //!
 //! Pinned: a change of a layout or of a meaning here raises [`MAP_ABI`](crate::MAP_ABI).
 
@@ -45,7 +45,7 @@ impl<F: Family> Prefix<F> {
     }
 }
 
-/// How a client is told to be one of this node's pods.
+/// How a client is recognised as one of this node's pods.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Detect {
@@ -80,7 +80,7 @@ pub struct Networks<F: Family> {
 }
 
 impl<F: Family> Networks<F> {
-    /// How clients are told apart.
+    /// How pods are recognised.
     #[inline(always)]
     pub fn detect(&self) -> Detect {
         match self.detect {

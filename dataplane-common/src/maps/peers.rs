@@ -84,7 +84,7 @@ impl Peers {
 
     /// Remembers a peer: in place of the one of the same name, else of the one that came first.
     ///
-    /// A backend answers under one name, that which was used last: its datagrams do not tell for
+    /// A backend answers under one name, the one used last: its datagrams do not say for
     /// which of two names they are meant.
     #[inline(always)]
     pub(crate) fn put(&mut self, new: &Peer) {

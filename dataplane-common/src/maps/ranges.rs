@@ -6,7 +6,7 @@
 use crate::maps::services::ServiceId;
 use crate::value::family::Family;
 
-/// Who may be a client of a load balancer's frontend: key of the longest-prefix maps `ranges4` and
+/// The clients that may use a load balancer's frontend: key of the longest-prefix maps `ranges4` and
 /// `ranges6`, with a prefix of 32 bits for the Service and those of the range.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -8,7 +8,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ServiceId(pub u32);
 
-/// What a Service port is called: value of the map `services`, so that a restarted agent and the
+/// The name of a Service port: value of the map `services`, so that a restarted agent and the
 /// command line can read names from the kernel alone.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

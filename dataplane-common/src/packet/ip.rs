@@ -64,7 +64,7 @@ pub trait Ip: Family {
     const UNREACHABLE_HEADERS: usize;
 }
 
-/// What is quoted of a packet.
+/// The part of a packet that an ICMP error quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct Quote {
     /// In bytes; even.

@@ -98,7 +98,7 @@ impl Ip for V4 {
     #[inline(always)]
     fn is_error(kind: u8) -> bool {
         // Destination unreachable, source quench, time exceeded, parameter problem. Not redirect (5): a
-        // router tells its neighbour of a better neighbour, which is theirs alone, whatever is quoted.
+        // router points its neighbour to a better one, which concerns only these two, whatever is quoted.
         matches!(kind, 3 | 4 | 11 | 12)
     }
 

@@ -59,11 +59,11 @@ pub trait Packet {
     /// a sum is what some network cards take of a packet that comes in.
     fn store_unbalanced<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
 
-    /// Reads the value at an `offset` that the packet itself tells. The kernel copies it out: slower
+    /// Reads the value at an `offset` that depends on the packet. The kernel copies it out: slower
     /// than [`Packet::load`], but nothing the verifier must follow every value of.
     fn load_far<T: Wire>(&self, offset: usize) -> Option<T>;
 
-    /// Writes the value at an `offset` that the packet itself tells.
+    /// Writes the value at an `offset` that depends on the packet.
     fn store_far<T: Wire>(&mut self, offset: usize, value: T) -> Result<(), Fault>;
 
     /// The sum over `length` bytes at `offset`: an even number, from 2 to [`Packet::MAX_SUM`].

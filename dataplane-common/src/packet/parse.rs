@@ -36,7 +36,7 @@ unsafe impl Wire for UdpHeader {}
 const _: () = assert!(size_of::<UdpHeader>() == 8);
 
 impl<F: Ip> Headers<F> {
-    /// Reads the headers of a packet met at `hook`.
+    /// Reads the headers of a packet at `hook`.
     #[inline(always)]
     pub(crate) fn parse<P: Packet>(&mut self, packet: &P, hook: Hook) -> Parsed {
         *self = Self::new(hook);

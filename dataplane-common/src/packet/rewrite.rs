@@ -55,13 +55,13 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
     F::set_address(packet, hook, value.addr, sum, has_checksum)
 }
 
-/// What other ports change in a sum over them.
+/// The change that other ports make in a sum over them.
 #[inline(always)]
 pub(crate) fn ports_difference(old: Ports, new: Ports) -> Checksum {
     Checksum::default().minus(old.memory()).plus(new.memory())
 }
 
-/// What another address changes in a sum over it.
+/// The change that another address makes in a sum over it.
 #[inline(always)]
 pub(crate) fn address_difference<F: Family>(old: &F::Addr, new: &F::Addr) -> Checksum {
     let mut sum = Checksum::default();

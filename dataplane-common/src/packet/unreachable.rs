@@ -14,7 +14,7 @@ pub(crate) fn answer<F: Ip, P: Packet>(packet: &mut P, headers: &Headers<F>) -> 
     F::write_unreachable(packet, headers.key.dst, headers.key.src, quote)
 }
 
-/// What is to be quoted: at most 128 bytes. That holds any IPv4 header, or IPv6 with some extension
+/// The quoted bytes: at most 128. That holds any IPv4 header, or IPv6 with some extension
 /// headers, and a whole TCP header (the kernel does not cut a packet inside a checksum that the
 /// device is still to fill in), and is well below the 548 bytes that every IPv4 host takes (RFC 1812
 /// section 4.3.2.3). A last odd byte is left out.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
-//! The lookup for a route, and the way that a packet goes on.
+//! The lookup of a route, and its answer.
 
 use crate::value::family::Family;
 use crate::value::wire::Port;

@@ -16,7 +16,7 @@ impl Protocol {
     /// RFC 9260.
     pub const SCTP: Self = Self(132);
 
-    /// Whether its packets tell where a flow begins and ends (TCP, SCTP).
+    /// Whether its packets mark the beginning and the end of a flow (TCP, SCTP).
     #[inline(always)]
     pub(crate) const fn has_connections(self) -> bool {
         self.0 != Self::UDP.0
