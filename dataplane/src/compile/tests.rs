@@ -337,8 +337,8 @@ fn sctp_is_served_where_the_endpoints_listen_on_the_frontends_port_and_refused_e
     let reasons: Vec<_> = other.reasons.iter().map(ToString::to_string).collect();
     let says = |frontend| {
         format!(
-            "{frontend}: an SCTP endpoint listens on 10.0.0.1:3000: Shunt does not change SCTP's ports, give both \
-             the same one"
+            "{frontend}: an SCTP endpoint listens on 10.0.0.1:3000: Shunt does not rewrite SCTP ports: use the same \
+             port for both"
         )
     };
     assert_eq!(reasons, [says("0.0.0.0:30905/SCTP"), says("10.96.0.1:2905/SCTP")]);

@@ -204,8 +204,8 @@ fn unreadable_ranges_admit_no_client() {
     assert_eq!(
         reasons(&mut index),
         [
-            "Service default/web: spec.loadBalancerSourceRanges \"10.0.0.0/33\" is not an address range: nobody is \
-          let in by it"
+            "Service default/web: spec.loadBalancerSourceRanges \"10.0.0.0/33\" is not an address range: it \
+          admits no client"
         ]
     );
 }
@@ -251,7 +251,7 @@ fn odd_addresses_and_ports_are_refused_one_by_one() {
     assert_eq!(
         reasons(&mut index),
         [
-            "Service default/web: spec.externalIPs 127.0.0.1 is a loopback address, which no Service can be reached at",
+            "Service default/web: spec.externalIPs 127.0.0.1 is a loopback address: no Service can have such an address",
             "Service default/web: spec.externalIPs \"nobody\" is not an IP address",
             "Service default/web: status.loadBalancer.ingress.ip 0.0.0.0 is the unspecified address, which no Service \
              can be reached at",
@@ -289,8 +289,8 @@ fn the_older_service_has_a_frontend_of_any_kind_that_two_ask_for() {
     assert_eq!(
         reasons(&mut index),
         [
-            "Service default/newer: 198.51.100.1:80/TCP is already served by default/older:http/TCP, which is older",
-            "Service default/newer: 0.0.0.0:30080/TCP is already served by default/older:http/TCP, which is older",
+            "Service default/newer: 198.51.100.1:80/TCP belongs to default/older:http/TCP, which is older",
+            "Service default/newer: 0.0.0.0:30080/TCP belongs to default/older:http/TCP, which is older",
         ]
     );
     index.take_dirty();

@@ -169,15 +169,15 @@ fn odd_parts_are_refused_by_name_and_the_rest_is_served() {
         reasons(&mut index),
         [
             "Service default/web: spec.clusterIPs \"not-an-ip\" is not an IP address",
-            "Service default/web: spec.clusterIPs 127.0.0.1 is a loopback address, which no Service can be reached at",
+            "Service default/web: spec.clusterIPs 127.0.0.1 is a loopback address: no Service can have such an address",
             "Service default/web: port \"http\" TCP appears twice: the first one is used",
             "Service default/web: spec.ports.port 0 is not a port (1-65535)",
             "Service default/web: protocol \"QUIC\" is not known to this version of Shunt",
             "Service default/web: spec.ports.name \"a/b\" is not a DNS label",
             "EndpointSlice default/web-1: ports.port 0 is not a port (1-65535)",
-            "EndpointSlice default/web-1: endpoints.addresses 127.0.0.1 is a loopback address, which no Service can be reached at",
-            "EndpointSlice default/web-1: endpoints.addresses 0.0.0.0 is the unspecified address, which no Service can be reached at",
-            "EndpointSlice default/web-1: endpoints.addresses 224.0.0.1 is a multicast address, which no Service can be reached at",
+            "EndpointSlice default/web-1: endpoints.addresses 127.0.0.1 is a loopback address: no Service can have such an address",
+            "EndpointSlice default/web-1: endpoints.addresses 0.0.0.0 is the unspecified address: no Service can have such an address",
+            "EndpointSlice default/web-1: endpoints.addresses 224.0.0.1 is a multicast address: no Service can have such an address",
             "EndpointSlice default/web-1: address fd00::1 in a slice of IPv4 addresses",
             "EndpointSlice default/web-1: endpoints.addresses \"pod\" is not an IP address",
         ]
@@ -255,8 +255,8 @@ fn the_older_service_gets_the_address_and_the_other_takes_over() {
         assert_eq!(
             reasons(&mut index),
             [
-                "Service default/a-undated: 10.96.0.1:80/TCP is already served by default/old:http/TCP, which is older",
-                "Service default/young: 10.96.0.1:80/TCP is already served by default/old:http/TCP, which is older",
+                "Service default/a-undated: 10.96.0.1:80/TCP belongs to default/old:http/TCP, which is older",
+                "Service default/young: 10.96.0.1:80/TCP belongs to default/old:http/TCP, which is older",
             ]
         );
         index.take_dirty();

@@ -91,14 +91,14 @@ fn a_bad_document_is_named_and_the_others_are_read() {
     let reasons: Vec<String> = file.reasons.iter().map(Reason::to_string).collect();
     assert_eq!(reasons.len(), 4, "{reasons:#?}");
     assert!(
-        reasons[0].starts_with("cannot be read: document 3: "),
+        reasons[0].starts_with("cannot read it: document 3: "),
         "{reasons:#?}"
     );
     assert!(
-        reasons[1].starts_with("cannot be read: document 4: Service odd: "),
+        reasons[1].starts_with("cannot read it: document 4: Service odd: "),
         "{reasons:#?}"
     );
-    assert_eq!(reasons[2], "cannot be read: document 5: no apiVersion and kind");
+    assert_eq!(reasons[2], "cannot read it: document 5: no apiVersion and kind");
 }
 
 #[test]
