@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Running other programs: with their output shown, or kept for the error, or with a time limit.
+//! Running other programs: with their output shown, or kept for the error message, with and without a time limit.
 
 use std::env;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,19 @@ pub(crate) fn show(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs quietly and returns what it printed; the error holds what it complained about.
+/// As [`show`], for programs that may hang: they are stopped after `limit`.
+pub(crate) fn show_within(command: &mut Command, limit: Duration) -> anyhow::Result<()> {
+    let child = command
+        .spawn()
+        .with_context(|| format!("start {}", text(command)))?;
+    let status = wait_within(child, limit, command)?.status;
+    if !status.success() {
+        bail!("{} ended with {status}", text(command));
+    }
+    Ok(())
+}
+
+/// Runs quietly and returns the output. The error contains the program's last message.
 pub(crate) fn capture(command: &mut Command) -> anyhow::Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -39,24 +51,16 @@ pub(crate) fn capture(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("output of {}", text(command)))
 }
 
-/// As [`capture`], for programs that may wait for a network: they are stopped after `limit`.
+/// As [`capture`], for programs that may wait for a network: they are stopped after `limit`. Only for short outputs:
+/// nothing is read before the program ends.
 pub(crate) fn capture_within(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("start {}", text(command)))?;
-    let end = Instant::now() + limit;
-    while child.try_wait()?.is_none() {
-        if Instant::now() > end {
-            child.kill()?;
-            child.wait()?;
-            bail!("{} gave no answer in {} s", text(command), limit.as_secs());
-        }
-        thread::sleep(POLL);
-    }
-    let output = child.wait_with_output()?;
+    let output = wait_within(child, limit, command)?;
     if !output.status.success() {
         bail!(
             "{} ended with {}: {}",
@@ -68,6 +72,28 @@ pub(crate) fn capture_within(command: &mut Command, limit: Duration) -> anyhow::
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+fn wait_within(mut child: Child, limit: Duration, command: &Command) -> anyhow::Result<Output> {
+    let end = Instant::now() + limit;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > end {
+            child.kill()?;
+            child.wait()?;
+            bail!(
+                "{} did not end within {} s and was stopped",
+                text(command),
+                limit.as_secs()
+            );
+        }
+        thread::sleep(POLL);
+    }
+    Ok(child.wait_with_output()?)
+}
+
+/// A word for a shell, whatever it contains.
+pub(crate) fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Where a program is on `PATH`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -76,8 +102,8 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The command as one would type it, without the `-oNAME=VALUE` that keep apt to our folder: a dozen of them, and
-/// never the reason of a failure.
+/// The command as typed, without the dozen options `-oNAME=VALUE` that keep apt to our folder: they are never the
+/// reason for a failure.
 fn text(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
@@ -87,7 +113,7 @@ fn text(command: &Command) -> String {
         .join(" ")
 }
 
-/// The last line that says something: the tools we run put the reason there.
+/// The last line that is not empty: the tools that we run print the reason there.
 fn complaint(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let line = stderr.lines().rev().find(|line| !line.trim().is_empty());

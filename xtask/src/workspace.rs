@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where things are: the workspace, cargo's target directory, and the tools `setup` installs.
+//! Where things are: the workspace, cargo's target directory, and the tools that `setup` installs.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+
+/// Variables that describe xtask's own package.
+const OF_XTASK: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// The checkout this xtask was built from.
 pub(crate) struct Workspace {
@@ -31,8 +34,8 @@ impl Workspace {
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
     }
 
-    /// What `setup` installs. Always under the workspace, whatever `CARGO_TARGET_DIR` says: `dataplane/build.rs`
-    /// looks here.
+    /// The tools that `setup` installs. They are always under the workspace, whatever `CARGO_TARGET_DIR` says, because
+    /// `dataplane/build.rs` looks here.
     pub(crate) fn tools(&self) -> PathBuf {
         self.root.join("target/tools")
     }
@@ -41,6 +44,13 @@ impl Workspace {
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
+        // `cargo run` sets these for xtask. ring's build script watches them: it and all that depends on it would be
+        // built again whenever a person's own cargo and xtask's take turns.
+        for (name, _) in env::vars_os() {
+            if OF_XTASK.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                cargo.env_remove(name);
+            }
+        }
         cargo
     }
 }

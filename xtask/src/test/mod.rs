@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask test`: three tiers. The first runs anywhere, the others need root and the kernel programs.
 
+mod vm;
+
 use std::fmt;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::root::Root;
@@ -17,6 +21,12 @@ pub(crate) struct Options {
     /// The tiers to run; all if none is named.
     #[arg(value_enum)]
     tiers: Vec<Tier>,
+    /// Runs the kernel and lab tiers on the newest Debian kernel of this version (6.1, 6.12, 7.x), in qemu.
+    #[arg(long, value_name = "VERSION")]
+    kernel: Option<String>,
+    /// Boots that kernel with KVM instead of emulating the processor: much faster, where it works.
+    #[arg(long, requires = "kernel")]
+    kvm: bool,
     /// Arguments for the test programs, such as the name of one test.
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -47,17 +57,26 @@ struct Report {
 /// Runs the named tiers, or all.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let named = !options.tiers.is_empty();
-    let tiers = if named {
-        options.tiers.as_slice()
-    } else {
-        Tier::value_variants()
+    let tiers = match (named, &options.kernel) {
+        (true, _) => options.tiers.as_slice(),
+        (false, None) => Tier::value_variants(),
+        (false, Some(_)) => &[Tier::Kernel, Tier::Lab],
     };
+    if options.kernel.is_some() && tiers.contains(&Tier::Unit) {
+        bail!("--kernel: the unit tier does not depend on the kernel");
+    }
     // The unit tier alone needs no tools, so none are installed for it.
     let tools = (tiers != [Tier::Unit]).then(|| setup::tools(workspace));
+    let processor = if options.kvm {
+        vm::Processor::Hardware
+    } else {
+        vm::Processor::Emulated
+    };
     let run = Run {
         workspace,
         tools: tools.as_ref(),
         arguments: &options.arguments,
+        kernel: options.kernel.as_deref().map(|version| (version, processor)),
     };
     run.tiers(tiers, named)
 }
@@ -68,6 +87,7 @@ pub(crate) fn run_all(workspace: &Workspace, tools: &Tools) -> anyhow::Result<()
         workspace,
         tools: Some(tools),
         arguments: &[],
+        kernel: None,
     };
     run.tiers(Tier::value_variants(), false)
 }
@@ -79,6 +99,8 @@ struct Run<'a> {
     tools: Option<&'a Tools>,
     /// Arguments for the test programs.
     arguments: &'a [String],
+    /// The kernel that a virtual machine boots for the root tiers, and how.
+    kernel: Option<(&'a str, vm::Processor)>,
 }
 
 impl Run<'_> {
@@ -115,12 +137,18 @@ impl Run<'_> {
     }
 
     fn tier(&self, tier: Tier) -> Outcome {
-        let result = match tier {
-            Tier::Unit => self.unit(),
-            Tier::Kernel | Tier::Lab => match self.root() {
+        let result = match (tier, self.kernel) {
+            (Tier::Unit, _) => self.unit(),
+            (Tier::Kernel | Tier::Lab, None) => match self.root() {
                 Ok(root) => self.as_root(tier, root),
                 Err(reason) => return Outcome::Skipped(reason),
             },
+            (Tier::Kernel | Tier::Lab, Some((version, processor))) => {
+                match self.machine(version, processor) {
+                    Ok(machine) => self.in_machine(tier, &machine),
+                    Err(reason) => return Outcome::Skipped(reason),
+                }
+            }
         };
         result.map_or_else(Outcome::Failed, |()| Outcome::Passed)
     }
@@ -134,11 +162,15 @@ impl Run<'_> {
         command::show(&mut test)
     }
 
+    fn require_tools(&self) -> Result<(), String> {
+        self.tools
+            .map_or(Ok(()), Tools::require)
+            .map_err(|error| error.to_string())
+    }
+
     /// How to become root for the root tiers, or why they cannot run.
     fn root(&self) -> Result<Root, String> {
-        if let Some(tools) = self.tools {
-            tools.require().map_err(|error| error.to_string())?;
-        }
+        self.require_tools()?;
         Root::silent().ok_or_else(|| "not root, and sudo is not installed or asks for a password".to_owned())
     }
 
@@ -166,6 +198,37 @@ impl Run<'_> {
         test.arg("--").args(tier.arguments()).args(self.arguments);
         command::show(&mut test)
     }
+
+    /// The virtual machine, or why there is none.
+    fn machine(&self, version: &str, processor: vm::Processor) -> Result<vm::Machine, String> {
+        self.require_tools()?;
+        vm::Machine::prepare(self.workspace, version, processor).map_err(|error| format!("{error:#}"))
+    }
+
+    /// Runs a root tier in the virtual machine, where it is root.
+    fn in_machine(&self, tier: Tier, machine: &vm::Machine) -> anyhow::Result<()> {
+        let programs = build::run(self.workspace, build::Profile::Debug)?;
+        let mut test = self.workspace.cargo();
+        test.args(["test", "--workspace", "--test", tier.name(), "--no-run"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .stderr(Stdio::inherit());
+        let messages = command::capture(&mut test)?;
+        let program = messages
+            .lines()
+            .find_map(|message| executable(message, tier.name()))
+            .context("cargo named no test program")?;
+        println!("=== test: {tier} on Linux {} ===", machine.release());
+        let mut arguments = tier.arguments().to_vec();
+        arguments.extend(self.arguments.iter().map(String::as_str));
+        let job = vm::Job {
+            name: tier.name(),
+            program: Path::new(program),
+            arguments,
+            environment: vec![("SHUNT_BIN", &programs.shunt), ("SHUNT_LAB_BIN", &programs.lab)],
+            limit: tier.limit_in_machine(),
+        };
+        machine.run(self.workspace, &job)
+    }
 }
 
 impl Tier {
@@ -183,6 +246,15 @@ impl Tier {
         }
     }
 
+    /// The longest time that an emulated machine gets: several times what it needs.
+    fn limit_in_machine(self) -> Duration {
+        const MINUTE: u64 = 60;
+        Duration::from_secs(match self {
+            Self::Unit | Self::Kernel => 60 * MINUTE,
+            Self::Lab => 240 * MINUTE,
+        })
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
@@ -190,6 +262,15 @@ impl Tier {
             Self::Lab => "lab",
         }
     }
+}
+
+/// The program in a cargo message about the test target of this name.
+fn executable<'a>(message: &'a str, target: &str) -> Option<&'a str> {
+    if !message.contains(r#""kind":["test"]"#) || !message.contains(&format!("\"name\":\"{target}\"")) {
+        return None;
+    }
+    let (_, rest) = message.split_once("\"executable\":\"")?;
+    rest.split_once('"').map(|(path, _)| path)
 }
 
 impl fmt::Display for Tier {
