@@ -7,17 +7,19 @@ use anyhow::Context as _;
 
 use crate::setup::{self, Tools};
 use crate::workspace::Workspace;
-use crate::{command, generate, test};
+use crate::{command, deny, generate, test, unused};
 
 type Step = fn(&Workspace, &Tools) -> anyhow::Result<()>;
 
-const STEPS: [(&str, Step); 6] = [
+const STEPS: [(&str, Step); 8] = [
     ("format", format),
+    ("unused dependencies", unused_dependencies),
     ("clippy", clippy),
     ("clippy, kernel programs", clippy_kernel),
     ("test", test),
     ("documentation", documentation),
     ("generated files", generated),
+    ("licences and sources of dependencies", denied_dependencies),
 ];
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
@@ -39,6 +41,14 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn format(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
     command::show(workspace.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn unused_dependencies(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    unused::run(workspace)
+}
+
+fn denied_dependencies(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {
+    deny::run(workspace)
 }
 
 fn clippy(workspace: &Workspace, _: &Tools) -> anyhow::Result<()> {

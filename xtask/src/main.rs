@@ -7,10 +7,12 @@ mod build;
 mod ci;
 mod command;
 mod demo;
+mod deny;
 mod generate;
 mod root;
 mod setup;
 mod test;
+mod unused;
 mod workspace;
 
 use std::process::ExitCode;

@@ -5,16 +5,32 @@
 //! thing that it could not install. The other verbs that need the kernel programs run it first. For them a missing
 //! tool is not an error by itself: the build leaves the kernel programs out, and only the steps that need them fail.
 
+mod cargo_program;
 mod library;
-mod linker;
 mod system_packages;
 
-use anyhow::bail;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
 
+use self::cargo_program::CargoProgram;
 pub(crate) use self::library::given_rust_src;
 pub(crate) use self::system_packages::report_missing as report_missing_system_packages;
 use crate::workspace::Workspace;
+
+/// Built with LLVM 22, like rustc 1.95. Later versions need an LLVM that is installed on the system.
+const BPF_LINKER: CargoProgram = CargoProgram {
+    name: "bpf-linker",
+    version: "0.10.4",
+    debug: false,
+};
+
+const CARGO_DENY: CargoProgram = CargoProgram {
+    name: "cargo-deny",
+    version: "0.20.2",
+    debug: true,
+};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -55,7 +71,7 @@ pub(crate) fn tools(workspace: &Workspace) -> Tools {
     let mut missing = Vec::new();
     for (name, install) in [
         ("rust-src", library::ensure as fn(&Workspace) -> _),
-        ("bpf-linker", linker::ensure),
+        ("bpf-linker", |workspace| BPF_LINKER.ensure(workspace)),
     ] {
         match install(workspace) {
             Ok(None) => {}
@@ -68,4 +84,12 @@ pub(crate) fn tools(workspace: &Workspace) -> Tools {
         }
     }
     Tools { missing }
+}
+
+/// The program `cargo-deny`, built first if it is missing. Only `ci` uses it.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    CARGO_DENY.ensure(workspace)?;
+    CARGO_DENY
+        .find(workspace)
+        .context("cargo-deny was installed, but does not start")
 }
