@@ -47,7 +47,10 @@ impl Workspace {
         // `cargo run` sets these for xtask. ring's build script watches them: it and all that depends on it would be
         // built again whenever a person's own cargo and xtask's take turns.
         for (name, _) in env::vars_os() {
-            if OF_XTASK.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            if OF_XTASK
+                .iter()
+                .any(|prefix| name.to_string_lossy().starts_with(prefix))
+            {
                 cargo.env_remove(name);
             }
         }
