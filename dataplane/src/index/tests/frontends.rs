@@ -253,8 +253,8 @@ fn odd_addresses_and_ports_are_refused_one_by_one() {
         [
             "Service default/web: spec.externalIPs 127.0.0.1 is a loopback address: no Service can have such an address",
             "Service default/web: spec.externalIPs \"nobody\" is not an IP address",
-            "Service default/web: status.loadBalancer.ingress.ip 0.0.0.0 is the unspecified address, which no Service \
-             can be reached at",
+            "Service default/web: status.loadBalancer.ingress.ip 0.0.0.0 is the unspecified address: no Service can \
+             have such an address",
             "Service default/web: spec.ports.nodePort 70000 is not a port (1-65535)",
         ]
     );
