@@ -40,7 +40,7 @@ fn big(src: SocketAddr, dst: SocketAddr) -> Packet {
 }
 
 /// A packet's parts at a hook, and what shall become of them: first part and the others.
-fn meets(
+fn sends(
     at: At,
     packet: &Packet,
     id: u32,
@@ -96,7 +96,7 @@ impl Conversation {
     /// A large datagram of the client's, in parts, and the outcome of the first.
     fn asks_much(&self, id: u32, first: Outcome) -> Vec<Step> {
         let packet = big(self.client, self.called);
-        meets(
+        sends(
             self.hooks.0,
             &packet,
             id,
@@ -106,10 +106,10 @@ impl Conversation {
     }
 
     /// The same of the pod's.
-    fn is_told_much(&self, id: u32) -> Vec<Step> {
+    fn is_answered_with_much(&self, id: u32) -> Vec<Step> {
         let packet = big(self.pod, self.client);
         let outcomes = (Outcome::Translated, FOLLOWS);
-        meets(self.hooks.1, &packet, id, outcomes, (self.called, self.client))
+        sends(self.hooks.1, &packet, id, outcomes, (self.called, self.client))
     }
 }
 
@@ -117,7 +117,7 @@ fn there_and_back(n: Names) -> Case {
     let conversation = Conversation::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
     let mut steps = vec![Step::Setup(InParts::new(&conversation, 7).setup)];
     steps.extend(conversation.asks_much(7, Outcome::NewFlow));
-    steps.extend(conversation.is_told_much(7));
+    steps.extend(conversation.is_answered_with_much(7));
     steps.extend(conversation.asks_much(8, Outcome::Translated));
     steps.push(Step::Flows(2));
     Case {
@@ -155,7 +155,7 @@ fn masqueraded(n: Names) -> Case {
             (vip, client),
         ),
     ] {
-        steps.extend(meets(at, &packet, 9, (first, FOLLOWS), ends));
+        steps.extend(sends(at, &packet, 9, (first, FOLLOWS), ends));
     }
     Case {
         name: "the fragments of a masqueraded datagram stay together at every hook [62]",
@@ -201,11 +201,11 @@ fn number_used_again(n: Names) -> Case {
     let conversation = dns(n);
     let mut steps = vec![Step::Setup(InParts::new(&conversation, 5).setup)];
     steps.extend(conversation.asks_much(5, Outcome::NewFlow));
-    steps.extend(conversation.is_told_much(5));
+    steps.extend(conversation.is_answered_with_much(5));
     // The same pod's packet to the same client, past the Services, has the number that the answer had.
     let direct = big(n.pod(1, 99), conversation.client);
     let ends = (direct.src, direct.dst);
-    steps.extend(meets(
+    steps.extend(sends(
         At::PodEgress,
         &direct,
         5,
@@ -266,7 +266,7 @@ fn over_tcp_and_sctp(n: Names) -> Case {
     let segment = tcp("S", client, vip).carrying(&[1; 3000]);
     let chunk = sctp(Chunk::Data, (5, 0), client, vip).carrying(&[2; 3000]);
     for (packet, id) in [(segment, 1), (chunk, 2)] {
-        steps.extend(meets(
+        steps.extend(sends(
             At::PodIngress,
             &packet,
             id,

@@ -4,6 +4,7 @@
 use dataplane::model::{Detect, Protocol};
 use dataplane_common::Outcome;
 
+use super::conversation::{Conversation, syn, syn_ack};
 use super::{Case, Out, Step, becomes, dropped, passes, raw, refused};
 use crate::packet::{tcp, udp};
 use crate::packet_variants::{Icmp, of_protocol};
@@ -88,88 +89,42 @@ fn ranges_before_endpoints(n: Names) -> Case {
     }
 }
 
+/// A ClusterIP and a NodePort, with one backend on this node.
+fn local(n: Names) -> Setup {
+    let vip = n.vip(1, 80);
+    Setup::default()
+        .service(vip, TCP, &[n.pod(1, 8080)])
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+}
+
 fn refuse_external(n: Names) -> Case {
     let (vip, pod) = (n.vip(1, 80), n.pod(1, 8080));
     let (outside, client) = (n.outside(40_000), n.client(40_000));
-    let setup = Setup::default()
-        .service(vip, TCP, &[pod])
-        .node_port(vip, TCP, 30_080)
-        .own(n.node(0).ip(), true)
-        .refusing_external();
     Case {
         name: "a node refuses ClusterIPs to clients outside if it is configured to [41]",
         steps: vec![
-            Step::Setup(setup),
-            refused(
-                At::UplinkIngress,
-                &tcp("S", outside, vip),
-                Outcome::RejectedExternal,
-            ),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::UplinkIngress,
-                &tcp("S", outside, n.node(30_080)),
-                Outcome::NewFlow,
-                outside,
-                pod,
-            ),
+            Step::Setup(local(n).refusing_external()),
+            refused(At::UplinkIngress, &syn(outside, vip), Outcome::RejectedExternal),
+            Conversation::of_pod(client, vip, pod).opens(syn),
+            Conversation::from_outside(outside, n.node(30_080), pod).opens(syn),
         ],
     }
 }
 
 fn masquerade_all(n: Names) -> Case {
-    let (vip, pod, client) = (n.vip(1, 80), n.pod(1, 8080), n.client(61_234));
-    let (node, setup) = (n.node(61_234), Setup::default().service(vip, TCP, &[pod]));
-    let setup = setup
-        .node_port(vip, TCP, 30_080)
-        .own(n.node(0).ip(), true)
-        .masquerading_all();
+    let (pod, node) = (n.pod(1, 8080), n.node(61_234));
+    let conversation = Conversation::of_pod(n.client(61_234), n.vip(1, 80), pod);
     Case {
         name: "with masquerade-all a node masquerades every flow to a ClusterIP, and no other",
         steps: vec![
-            Step::Setup(setup),
-            becomes(
-                At::PodIngress,
-                &tcp("S", client, vip),
-                Outcome::NewFlow,
-                client,
-                pod,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("S", client, pod),
-                Outcome::Masqueraded,
-                node,
-                pod,
-            ),
-            becomes(
-                At::PodIngress,
-                &tcp("SA", pod, node).numbers(9_000, 1_001),
-                Outcome::Translated,
-                pod,
-                client,
-            ),
-            becomes(
-                At::PodEgress,
-                &tcp("SA", pod, client).numbers(9_000, 1_001),
-                Outcome::Translated,
-                vip,
-                client,
-            ),
+            Step::Setup(local(n).masquerading_all()),
+            conversation.opens(syn),
+            conversation.leaves_as(node, syn, Outcome::Masqueraded),
+            conversation.comes_back_to(node, syn_ack),
+            conversation.is_answered(syn_ack),
             Step::Flows(4),
-            becomes(
-                At::PodIngress,
-                &tcp("S", n.client(40_001), n.node(30_080)),
-                Outcome::NewFlow,
-                n.client(40_001),
-                pod,
-            ),
+            Conversation::of_pod(n.client(40_001), n.node(30_080), pod).opens(syn),
             Step::Flows(6),
         ],
     }
@@ -188,15 +143,7 @@ fn detect_range(n: Names) -> Case {
     let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
     let range = n.range("203.0.113.0/24", "2001:db8::/64");
     let (inside, outside) = (n.outside(40_000), n.lent(7, 40_000));
-    let goes = |client, to| {
-        becomes(
-            At::UplinkIngress,
-            &tcp("S", client, to),
-            Outcome::NewFlow,
-            client,
-            pod,
-        )
-    };
+    let goes = |client, to| Conversation::from_outside(client, to, pod).opens(syn);
     Case {
         name: "a ClusterIP's clients in the pod range keep their address if pods are detected by address",
         steps: vec![
@@ -225,15 +172,7 @@ fn detect_range(n: Names) -> Case {
 fn detect_nobody(n: Names) -> Case {
     let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
     let client = |port| n.outside(port);
-    let goes = |client, to| {
-        becomes(
-            At::UplinkIngress,
-            &tcp("S", client, to),
-            Outcome::NewFlow,
-            client,
-            pod,
-        )
-    };
+    let goes = |client, to| Conversation::from_outside(client, to, pod).opens(syn);
     Case {
         name: "no client of a ClusterIP is masqueraded if pods are not detected",
         steps: vec![
