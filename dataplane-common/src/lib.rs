@@ -82,7 +82,7 @@ pub use maps::flows::{Entry, FlowKey, FlowValue};
 pub use maps::fragments::{FragmentKey, FragmentValue};
 pub use maps::frontends::{EmptyVerdict, FrontendKey, FrontendKind, FrontendValue};
 pub use maps::networks::{Detect, Networks, Prefix, SERVICE_RANGES};
-pub use maps::peers::{Peer, Peers};
+pub use maps::peers::{Asker, Peer, Peers};
 pub use maps::ranges::RangeKey;
 pub use maps::services::{ServiceId, ServiceName};
 pub use maps::sets::{SET_CHUNK, SetChunk, SetId, SetKey, SetRef};
@@ -90,8 +90,8 @@ pub use maps::traffic::ServiceTraffic;
 pub use outcome::{Outcome, Verdict};
 pub use packet::headers::{Headers, Layout, Parsed};
 pub use packet::ip::Ip;
-pub use packet::{ChecksumField, Fault, Packet};
-pub use socket::{Remote, Socket, connect, reverse, send};
+pub use packet::{Addressee, ChecksumField, Fault, Packet};
+pub use socket::{Remote, Socket, connect, receive, reverse, send};
 pub use tables::route::{FibLookup, NextHop};
 pub use tables::work::Work;
 pub use tables::{Direction, Insert, InsertError, Tables};
@@ -106,4 +106,4 @@ pub use value::wire::{Addr4, Addr6, Port, Ports, Wire};
 ///
 /// Raise it when a key, a value or the meaning of a field changes: an agent never reads maps of
 /// another version. `tests/suites/tests/layout.rs` fails when a layout changes and this number does not.
-pub const MAP_ABI: u32 = 4;
+pub const MAP_ABI: u32 = 5;

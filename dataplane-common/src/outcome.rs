@@ -52,6 +52,11 @@ outcomes! {
     NotOurs = "not_ours" => Next,
     /// Translated at ingress, and nothing to be written at egress: passed there without a look.
     EgressSkipped = "egress_skipped" => Next,
+    /// A frame for another host, for many, or of a VLAN that a device of its own stands for: left as it came.
+    NotForDevice = "not_for_device" => Next,
+    /// To a Service, from an address that no single host has (multicast, broadcast, loopback, unspecified); or to be
+    /// answered with "port unreachable", and from the very address it goes to. Left for the stack to drop.
+    OddSource = "odd_source" => Next,
     /// Headers cut short or at odds with each other; left for the stack to judge.
     Malformed = "malformed" => Next,
     /// To an address of this node, and the node's own: a ClusterIP that it owns, or a port where a socket of it
@@ -68,6 +73,11 @@ outcomes! {
     OtherNamespace = "other_namespace" => Next,
     /// A call of a pod's socket that is better served by the pod's device, packet by packet.
     LeftToPackets = "left_to_packets" => Next,
+
+    /// A UDP socket's `connect` to a Service that cannot be reached: it sends nothing, so it passes.
+    ConnectPassed = "connect_passed" => Next,
+    /// To an address and port of a Service that a datagram has come to this socket from: the answer to it.
+    AnswerPassed = "answer_passed" => Next,
 
     /// A packet of a known flow, rewritten.
     Translated = "translated" => Next,
@@ -111,9 +121,12 @@ outcomes! {
     SourceDropped = "source_dropped" => Drop,
     /// About to leave the node, to an address that ClusterIPs come from and no Service has.
     UnallocatedDropped = "unallocated_dropped" => Drop,
+    /// About to leave the node by an uplink, to a ClusterIP that has a Service, and of no flow: no program translated it.
+    UntranslatedDropped = "untranslated_dropped" => Drop,
     /// ICMP to a ClusterIP that asks nothing and is about no known flow.
     StrayIcmp = "stray_icmp" => Drop,
-    /// A later part of a fragmented packet to a VIP, whose first part has not come, or did not pass.
+    /// A later part of a fragmented packet to a VIP, whose first part has not come, or did not pass; or a first part too
+    /// short for its ports.
     FragmentDropped = "fragment_dropped" => Drop,
     /// The flow table took no entry.
     FlowTableFull = "flow_table_full" => Drop,

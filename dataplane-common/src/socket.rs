@@ -73,12 +73,19 @@ const TRIES: u32 = 3;
 /// A socket connects.
 #[inline(always)]
 pub fn connect<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+    if is_answer::<F, _, _>(socket, tables) {
+        return Outcome::AnswerPassed;
+    }
     match assign(socket, tables) {
         Ok(peer) => {
             if socket.protocol() == Protocol::UDP {
                 socket.track_connected(&peer);
             }
             Outcome::NewFlow
+        }
+        // Connecting a UDP socket sends nothing. Many do it to learn which of the host's addresses they would have.
+        Err(outcome) if socket.protocol() == Protocol::UDP && outcome.errno().is_some() => {
+            Outcome::ConnectPassed
         }
         Err(outcome) => outcome,
     }
@@ -88,6 +95,9 @@ pub fn connect<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T
 #[inline(always)]
 pub fn send<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
     let (addr, port) = socket.remote();
+    if is_answer::<F, _, _>(socket, tables) {
+        return Outcome::AnswerPassed;
+    }
     let known = socket
         .peers()
         .and_then(|peers| peers.with_vip(&F::widen(addr), port).copied());
@@ -123,6 +133,42 @@ pub fn reverse<F: Family, S: Remote<F>>(socket: &mut S) -> Outcome {
         }
         None => Outcome::NotOurs,
     }
+}
+
+/// A datagram has come, and its sender is shown: see [`reverse`]. A sender at an address and port that a Service has,
+/// too, is remembered, so that the answer goes to it and not to a backend.
+#[inline(always)]
+pub fn receive<F: Family, S: Remote<F>, T: Tables<F>>(socket: &mut S, tables: &T) -> Outcome {
+    let outcome = reverse(socket);
+    if outcome == Outcome::NotOurs && !socket.is_connected() && is_from_frontend(socket, tables) {
+        let (addr, port) = socket.remote();
+        // Without memory for it, the answer goes to a backend.
+        if let Some(peers) = socket.peers_or_new() {
+            peers.put_asker(&F::widen(addr), port, tables.now());
+        }
+    }
+    outcome
+}
+
+/// Whether what this call names has asked the socket something.
+#[inline(always)]
+fn is_answer<F: Family, S: Remote<F>, T: Tables<F>>(socket: &S, tables: &T) -> bool {
+    let (addr, port) = socket.remote();
+    socket
+        .peers()
+        .is_some_and(|peers| peers.has_asker(&F::widen(addr), port, tables.now()))
+}
+
+/// Whether a process that sent to the shown address would be given a backend.
+#[inline(always)]
+fn is_from_frontend<F: Family, S: Remote<F>, T: Tables<F>>(socket: &S, tables: &T) -> bool {
+    let protocol = socket.protocol();
+    let Ok(client) = client(socket, tables, protocol) else {
+        return false;
+    };
+    let end = socket.remote();
+    let key = FlowKey::new(Hook::Ingress, protocol, end, end);
+    frontend(tables, &key, flags(tables, &key, client)).is_ok()
 }
 
 /// Assigns a socket one of the backends of the Service that it names, and remembers it.
@@ -191,11 +237,7 @@ fn choose<F: Family, T: Tables<F>>(
     client: Client,
     value: &mut FlowValue<F>,
 ) -> Result<(), Outcome> {
-    let flags = match client {
-        // NodePorts are served there to the node itself only.
-        Client::Node if F::is_loopback(&key.dst) => AddressFlags::NODE.with(AddressFlags::NODE_PORTS),
-        Client::Node | Client::Pod => tables.address(&key.dst).unwrap_or_default(),
-    };
+    let flags = flags(tables, key, client);
     for _ in 0..TRIES {
         let frontend = frontend(tables, key, flags)?;
         // Both want the client's address, which will be the pod's and not the node's.
@@ -209,6 +251,16 @@ fn choose<F: Family, T: Tables<F>>(
         }
     }
     Err(Outcome::BackendMissing)
+}
+
+/// What is known of the address that `client` names.
+#[inline(always)]
+fn flags<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, client: Client) -> AddressFlags {
+    match client {
+        // NodePorts are served there to the node's own processes alone.
+        Client::Node if F::is_loopback(&key.dst) => AddressFlags::NODE.with(AddressFlags::NODE_PORTS),
+        Client::Node | Client::Pod => tables.address(&key.dst).unwrap_or_default(),
+    }
 }
 
 #[inline(always)]

@@ -6,7 +6,8 @@ use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_ret
 use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr};
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use dataplane_common::{
-    Addr4, Addr6, Call, Outcome, Peer, Peers, Port, Protocol, Remote, Socket, V4, V6, connect, reverse, send,
+    Addr4, Addr6, Call, Outcome, Peer, Peers, Port, Protocol, Remote, Socket, V4, V6, connect, receive,
+    reverse, send,
 };
 
 use crate::count::count_one;
@@ -61,12 +62,16 @@ pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
 
 #[cgroup_sock_addr(recvmsg4)]
 pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
-    report(Call::Receive, reverse::<V4, _>(&mut Sock::<false>(ctx.sock_addr)))
+    report(Call::Receive, receiving::<V4, _>(Sock::<false>(ctx.sock_addr)))
 }
 
 #[cgroup_sock_addr(recvmsg6)]
 pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
-    report(Call::Receive, reverse6(ctx.sock_addr))
+    let outcome = match is_mapped(ctx.sock_addr) {
+        true => receiving::<V4, _>(Sock::<true>(ctx.sock_addr)),
+        false => receiving::<V6, _>(Sock::<false>(ctx.sock_addr)),
+    };
+    report(Call::Receive, outcome)
 }
 
 #[cgroup_sock_addr(getpeername4)]
@@ -110,6 +115,11 @@ fn connecting<F: Stored, S: Remote<F>>(mut socket: S) -> Outcome {
 #[inline(always)]
 fn sending<F: Stored, S: Remote<F>>(mut socket: S) -> Outcome {
     send(&mut socket, &KernelTables::without_packet())
+}
+
+#[inline(always)]
+fn receiving<F: Stored, S: Remote<F>>(mut socket: S) -> Outcome {
+    receive(&mut socket, &KernelTables::without_packet())
 }
 
 #[inline(always)]

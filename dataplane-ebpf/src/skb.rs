@@ -9,11 +9,11 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::{
     bpf_csum_diff, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes,
-    bpf_skb_pull_data, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    bpf_skb_pull_data, bpf_skb_store_bytes,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
-use dataplane_common::{Checksum, ChecksumField, Fault, Packet, Wire};
+use dataplane_common::{Addressee, Checksum, ChecksumField, Fault, Packet, Wire};
 
 /// `BPF_F_IPV6`: an IPv6 address changed, so the sum that a device took over the whole packet stays
 /// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
@@ -34,26 +34,6 @@ static SCRATCH: PerCpuArray<[u64; <Skb<0> as Packet>::MAX_SUM / 8]> = PerCpuArra
 /// A packet in the kernel. Offsets are from its link-layer header, where the device has one.
 #[derive(Clone, Copy)]
 pub(crate) struct Skb<const L3: usize>(*mut __sk_buff);
-
-/// The VLAN tag taken off a packet: its protocol as it lies in memory, and above it the tag itself; the protocol of
-/// a packet that had none.
-///
-/// A card or the kernel takes the outermost tag off before any program runs, and keeps it beside the packet. In the
-/// packet there are only further ones (QinQ, before the device of the outer tag is passed) and those
-/// that a pod sent in a bridged frame. So this is rare, costs two moves of twelve bytes, and other packets two
-/// comparisons; to have the headers at other offsets would be a second and third copy of all programs.
-#[derive(Clone, Copy)]
-pub(crate) struct Tag(u32);
-
-impl Tag {
-    const VLAN: u16 = 0x8100_u16.to_be();
-    const SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
-
-    #[inline(always)]
-    pub(crate) fn is_vlan(self) -> bool {
-        self.0 as u16 == Self::VLAN || self.0 as u16 == Self::SERVICE_VLAN
-    }
-}
 
 impl<const L3: usize> Skb<L3> {
     #[inline(always)]
@@ -92,50 +72,6 @@ impl<const L3: usize> Skb<L3> {
     #[inline(always)]
     pub(crate) fn ifindex(&self) -> u32 {
         self.get().ifindex
-    }
-
-    /// Takes the outermost VLAN tag off, if there is one among the packet's own bytes, where the headers would else
-    /// be elsewhere. One that remains (two are common) is then beside the packet. See [`Tag`].
-    #[inline(always)]
-    pub(crate) fn untag(self) -> Tag {
-        let tag = Tag(self.get().protocol);
-        if L3 != 0 && tag.is_vlan() {
-            Tag(self.pop())
-        } else {
-            tag
-        }
-    }
-
-    /// The tag that was taken off; 0 if that failed.
-    #[inline(never)]
-    fn pop(self) -> u32 {
-        let skb = self.get();
-        // Volatile, or the compiler would choose between places in the context, and then read; the verifier lets
-        // the context be read at constant places only.
-        // SAFETY: fields of the program's own context.
-        let (protocol, beside) = unsafe {
-            (
-                (&raw const skb.vlan_proto).read_volatile(),
-                (&raw const skb.vlan_tci).read_volatile(),
-            )
-        };
-        let tag = if skb.vlan_present != 0 {
-            protocol & 0xffff | beside << 16
-        } else {
-            let tci = self.load_far::<[u8; 2]>(L3).unwrap_or_default();
-            skb.protocol & 0xffff | (u16::from_be_bytes(tci) as u32) << 16
-        };
-        // SAFETY: a helper on the program's own context.
-        let popped = unsafe { bpf_skb_vlan_pop(self.0) } == 0;
-        // Opaque, so that the verifier goes on as from a packet without a tag, and not once more.
-        self.opaque(if popped { tag } else { 0 } as usize) as u32
-    }
-
-    /// Puts the tag back that `untag` took off. Whether that went well.
-    #[inline(always)]
-    pub(crate) fn retag(self, tag: Tag) -> bool {
-        // SAFETY: a helper on the program's own context.
-        !tag.is_vlan() || unsafe { bpf_skb_vlan_push(self.0, tag.0 as u16, (tag.0 >> 16) as u16) } == 0
     }
 
     /// The packet's bytes at `offset`, if they lie in its first, directly readable part.
@@ -204,6 +140,23 @@ impl<const L3: usize> Packet for Skb<L3> {
         const TO_US: u32 = 0;
         let skb = self.get();
         skb.pkt_type == TO_US && skb.vlan_present == 0
+    }
+
+    #[inline(always)]
+    fn addressee(&self) -> Addressee {
+        // `PACKET_HOST`, `PACKET_OTHERHOST` (linux/if_packet.h).
+        match self.get().pkt_type {
+            0 => Addressee::Device,
+            3 => Addressee::Other,
+            _ => Addressee::Many,
+        }
+    }
+
+    #[inline(always)]
+    fn vlan(&self) -> u16 {
+        // SAFETY: a field of the program's own context. Volatile, because the verifier lets it be read whole only.
+        let tag = unsafe { (&raw const self.get().vlan_tci).read_volatile() };
+        tag as u16 & 0xfff
     }
 
     #[inline(always)]
@@ -283,7 +236,7 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
-    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault> {
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<bool, Fault> {
         let mut flags = 0;
         if field.pseudo_header {
             flags |= BPF_F_PSEUDO_HDR as u64;
@@ -295,11 +248,17 @@ impl<const L3: usize> Packet for Skb<L3> {
             // SAFETY: a helper on the program's own context; size 0 means "by difference".
             unsafe { bpf_l4_csum_replace(self.0, field.offset as u32, 0, difference.0 as u64, flags) }
         };
-        if field.ipv6 && field.pseudo_header && replace(flags | BPF_F_IPV6) == 0 {
-            return Ok(());
+        let ipv6_address = field.ipv6 && field.pseudo_header;
+        if ipv6_address && replace(flags | BPF_F_IPV6) == 0 {
+            return Ok(true);
         }
-        // Also the way for kernels that do not know the flag and have changed nothing.
-        if replace(flags) == 0 { Ok(()) } else { Err(Fault) }
+        // Also the way for kernels that do not know the flag and have changed nothing. They take the difference out of
+        // the sum that a device took over the whole packet, as if an IPv4 header made up for it. So the address has to
+        // be put into that sum as it is written.
+        match replace(flags) {
+            0 => Ok(!ipv6_address),
+            _ => Err(Fault),
+        }
     }
 
     #[inline(always)]

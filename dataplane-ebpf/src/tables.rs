@@ -27,15 +27,13 @@ const EXISTS: i32 = -17;
 /// The maps, for the packet that is being handled.
 pub(crate) struct KernelTables {
     skb: *mut __sk_buff,
-    /// A VLAN tag was taken off the packet, and will be put back.
-    tagged: bool,
 }
 
 impl KernelTables {
     /// For this packet.
     #[inline(always)]
-    pub(crate) fn new(skb: *mut __sk_buff, tagged: bool) -> Self {
-        Self { skb, tagged }
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
     }
 
     /// For a socket's call, which asks for nothing that only a packet has.
@@ -43,7 +41,6 @@ impl KernelTables {
     pub(crate) fn without_packet() -> Self {
         Self {
             skb: core::ptr::null_mut(),
-            tagged: false,
         }
     }
 }
@@ -188,9 +185,6 @@ impl<F: Stored> Tables<F> for KernelTables {
 
     #[inline(always)]
     fn next_hop(&self, lookup: &FibLookup<F>, hop: &mut NextHop) -> bool {
-        if self.tagged {
-            return false;
-        }
         // SAFETY: the packet's own context.
         let ifindex = unsafe { (*self.skb).ifindex };
         let route = &mut FibParams::to(lookup, ifindex);

@@ -12,10 +12,13 @@ use crate::maps::{OUTCOMES, Stored};
 use crate::skb::Skb;
 use crate::tables::KernelTables;
 
-/// Length of an Ethernet header. VLAN tags are beside the packet: see `Tag`.
+/// Length of an Ethernet header. The kernel keeps the outermost VLAN tag outside the packet.
 const ETHERNET: usize = 14;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// A tag inside the packet, behind the one outside: its device is met later at ingress, and was met before at egress.
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 
 #[classifier]
 pub(crate) fn ingress(ctx: TcContext) -> i32 {
@@ -41,19 +44,14 @@ pub(crate) fn egress_l3(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
     let skb = Skb::<L3>::new(ctx.as_ptr().cast());
-    let tag = skb.untag();
     let skb = skb.linear();
     let outcome = match (skb.ethertype(), hook) {
-        (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb, tag.is_vlan()),
+        (ETHERTYPE_IPV4, Hook::Ingress) => ingress_of::<V4, L3>(skb),
         (ETHERTYPE_IPV4, Hook::Egress) => egress_of::<V4, L3>(skb),
-        (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb, tag.is_vlan()),
+        (ETHERTYPE_IPV6, Hook::Ingress) => ingress_of::<V6, L3>(skb),
         (ETHERTYPE_IPV6, Hook::Egress) => egress_of::<V6, L3>(skb),
+        (ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN, _) => Outcome::NotForDevice,
         _ => Outcome::NotIp,
-    };
-    let outcome = if skb.retag(tag) {
-        outcome
-    } else {
-        Outcome::RewriteFailed
     };
     count(hook, outcome);
     match outcome.verdict() {
@@ -67,14 +65,14 @@ fn enter<const L3: usize>(ctx: TcContext, hook: Hook) -> i32 {
 
 /// A frame for each family: together they would not fit the stack.
 #[inline(never)]
-fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>, tagged: bool) -> Outcome {
-    let (mut packet, tables) = (skb, KernelTables::new(skb.raw(), tagged));
+fn ingress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
+    let (mut packet, tables) = (skb, KernelTables::new(skb.raw()));
     dataplane_common::ingress::<F, _, _>(&mut packet, &tables)
 }
 
 #[inline(never)]
 fn egress_of<F: Stored, const L3: usize>(skb: Skb<L3>) -> Outcome {
-    let (mut packet, tables) = (skb, KernelTables::new(skb.raw(), false));
+    let (mut packet, tables) = (skb, KernelTables::new(skb.raw()));
     dataplane_common::egress::<F, _, _>(&mut packet, &tables)
 }
 

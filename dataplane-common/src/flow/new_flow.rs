@@ -136,12 +136,14 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
 fn branch<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     let flags = work.flags;
     match frontend(tables, &work.headers.key, flags) {
+        Err(Outcome::NotOurs) => plain(tables, work),
+        Err(Outcome::OwnAddress) => Branch::End(Outcome::OwnAddress),
+        _ if !F::is_single_host(&work.headers.key.src) => Branch::End(Outcome::OddSource),
         Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Branch::End(Outcome::OwnAddress),
         Ok(frontend) => {
             work.frontend = frontend;
             Branch::Frontend
         }
-        Err(Outcome::NotOurs) => plain(tables, work),
         Err(outcome) => Branch::End(outcome),
     }
 }

@@ -17,6 +17,9 @@ pub(crate) fn reject<F: Ip, P: Packet, T: Tables<F>>(
     headers: &Headers<F>,
     outcome: Outcome,
 ) -> Outcome {
+    if !headers.key.has_host_source() {
+        return Outcome::OddSource;
+    }
     if !tables.may_answer() {
         return Outcome::RejectLimited;
     }

@@ -125,8 +125,9 @@ pub(crate) fn hand_over<F: Ip, P: Packet, T: Tables<F>>(
     work: &mut Work<F>,
 ) -> Outcome {
     let hop = &work.hop;
-    // Other devices have theirs written as the packet leaves.
-    if hop.peer != 0 && packet.store(0, LinkAddresses(hop.link)).is_err() {
+    // Other devices have theirs written as the packet leaves. But the kernel counts these bytes into the sum that a card
+    // took over the packet, and takes the new ones out of it at the next device: they must be the same.
+    if P::L3 != 0 && packet.store(0, LinkAddresses(hop.link)).is_err() {
         return Outcome::RewriteFailed;
     }
     if F::take_hop(packet).is_err() {

@@ -50,6 +50,11 @@ pub(crate) fn error<F: Ip, P: Packet, T: Tables<F>>(
         return Outcome::NotOurs;
     }
     let quoted = &work.quoted.key;
+    // An error goes to the sender of what it quotes. Any other is no part of the flow, whatever it quotes (netfilter
+    // holds the same since Linux 5.1, commit 1025ce75212b).
+    if work.headers.key.dst != quoted.src {
+        return Outcome::NotOurs;
+    }
     let key = &mut work.other_key;
     *key = FlowKey::new(
         work.headers.key.hook(),

@@ -14,12 +14,13 @@ use crate::flow::reject::reject;
 use crate::hooks::fast_path::NextStep;
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
+use crate::maps::devices::DeviceKind;
 use crate::maps::flow_state::State;
 use crate::maps::flows::Entry;
 use crate::outcome::Outcome;
-use crate::packet::Packet;
 use crate::packet::headers::{FragmentPart, Parsed};
 use crate::packet::ip::Ip;
+use crate::packet::{Addressee, Packet};
 use crate::tables::Tables;
 use crate::tables::work::Work;
 use crate::value::family::Family;
@@ -29,6 +30,9 @@ use crate::value::protocol::Protocol;
 /// A packet that comes in by a device, before it is routed.
 #[inline(always)]
 pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
+    if !packet.is_for_host() && !is_met_here(packet, tables) {
+        return Outcome::NotForDevice;
+    }
     // The mark is not ours: a pod can forward packets with one, or set one itself.
     packet.take_mark();
     let Some(work) = tables.work() else {
@@ -38,7 +42,7 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
         Parsed::Whole => {}
         Parsed::Fragment => return later_part(packet, tables, work),
         Parsed::OtherProtocol => return other_protocol(packet, tables, work),
-        Parsed::Malformed => return Outcome::Malformed,
+        Parsed::Malformed => return malformed(tables, work),
     }
     // Read again each time: keeping it would need stack space that there is not.
     let takes_fast_path = || tables.config().flags & Config::FAST_PATH != 0;
@@ -106,7 +110,7 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
                 outcome => outcome,
             };
         }
-        Parsed::Malformed => return Outcome::Malformed,
+        Parsed::Malformed => return malformed_leaving(tables, work),
     }
     let outcome = match tables.flow(&work.headers.key) {
         None if work.headers.continues() => Outcome::NotOurs,
@@ -130,6 +134,53 @@ fn mark_done<F: Ip, P: Packet>(packet: &mut P, work: &Work<F>, entry: Entry<'_, 
     let at_egress = State::REPLY.0 | State::MASQUERADE.0;
     if entry.get().state.0 & at_egress == 0 && work.headers.part == FragmentPart::All {
         packet.mark_done();
+    }
+}
+
+/// Whether this device is the place to look at a frame that has a VLAN tag, or another link-layer address than the
+/// device's. Elsewhere the stack gives such a frame to another device (VLAN, macvlan), which has programs of its own, or
+/// to none. But a bridge's port also sees the frames that are for the bridge, which routes for its ports; tagged ones only
+/// where they are addressed to the port itself.
+#[inline(never)]
+fn is_met_here<F: Family, P: Packet, T: Tables<F>>(packet: &P, tables: &T) -> bool {
+    let is_untagged = packet.vlan() == 0;
+    let is_bridge_port = || tables.device().is_some_and(|device| device.bridge_port != 0);
+    match packet.addressee() {
+        Addressee::Device => is_untagged || is_bridge_port(),
+        Addressee::Other => is_untagged && is_bridge_port(),
+        Addressee::Many => false,
+    }
+}
+
+/// Headers that cannot be read, at ingress. A first part too short for its ports must not pass to a Service as it is;
+/// the stack would put it together with the others.
+#[inline(never)]
+fn malformed<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
+    if work.headers.part != FragmentPart::First {
+        return Outcome::Malformed;
+    }
+    fragment::remember(tables, work, Outcome::Malformed);
+    let flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+    let is_service = flags.has(AddressFlags::VIP) || flags.has(AddressFlags::NODE_PORTS);
+    let is_owned = flags.has(AddressFlags::CLUSTER_IP.with(AddressFlags::NODE));
+    if !is_service || is_owned {
+        Outcome::Malformed
+    } else if tables.config().flags & Config::TAKE_OVER != 0 {
+        Outcome::TakenOver
+    } else {
+        Outcome::FragmentDropped
+    }
+}
+
+/// The same at egress.
+#[inline(never)]
+fn malformed_leaving<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Outcome {
+    if work.headers.part == FragmentPart::First {
+        fragment::remember(tables, work, Outcome::Malformed);
+    }
+    match leaving(tables, work) {
+        Outcome::NotOurs => Outcome::Malformed,
+        outcome => outcome,
     }
 }
 
@@ -185,16 +236,40 @@ fn unless_vip<F: Family, T: Tables<F>>(
     }
 }
 
-/// A packet of no flow that is about to leave the node: `NotOurs`, unless it is to an address that
-/// ClusterIPs come from and no Service has. Judged here and not at ingress, because a Service may be
-/// another proxy's, which has put the backend's address in its place by now.
+/// A packet of no flow that is about to leave the node: `NotOurs`, unless it is to a ClusterIP, or to an address that
+/// ClusterIPs come from and no Service has. Judged here and not at ingress, because a Service may be another proxy's,
+/// which has put the backend's address in its place by now. A segment of a connection that goes on is not judged: what
+/// opened it was.
 #[inline(always)]
 fn leaving<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Outcome {
     let dst = &work.headers.key.dst;
     match tables.networks() {
-        Some(networks) if networks.is_service(dst) && tables.address(dst).is_none() => {
-            Outcome::UnallocatedDropped
-        }
+        Some(networks) if networks.may_be_service(dst) => leaving_to_service(tables, work),
         _ => Outcome::NotOurs,
     }
+}
+
+/// The same for an address that may be a ClusterIP.
+#[inline(never)]
+fn leaving_to_service<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Outcome {
+    let dst = &work.headers.key.dst;
+    let Some(flags) = tables.address(dst) else {
+        return match tables.networks() {
+            Some(networks) if networks.is_service(dst) => Outcome::UnallocatedDropped,
+            _ => Outcome::NotOurs,
+        };
+    };
+    let is_cluster_ip = flags.has(AddressFlags::CLUSTER_IP) && !flags.has(AddressFlags::NODE);
+    if is_cluster_ip && tables.config().flags & Config::TAKE_OVER == 0 && by_uplink(tables) {
+        Outcome::UntranslatedDropped
+    } else {
+        Outcome::NotOurs
+    }
+}
+
+#[inline(always)]
+fn by_uplink<F: Family, T: Tables<F>>(tables: &T) -> bool {
+    tables
+        .device()
+        .is_some_and(|device| device.kind == DeviceKind::Uplink as u32)
 }

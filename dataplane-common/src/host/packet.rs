@@ -3,9 +3,12 @@
 
 use std::vec::Vec;
 
-use crate::packet::{ChecksumField, Fault, Packet};
+use crate::packet::{Addressee, ChecksumField, Fault, Packet};
 use crate::value::checksum::Checksum;
 use crate::value::wire::Wire;
+
+/// The device's own link-layer address: loopback's, where a kernel's test run meets its packets.
+const ADDRESS: [u8; 6] = [0; 6];
 
 /// An Ethernet frame in memory, its checksums complete.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +35,19 @@ impl Packet for HostPacket {
     }
 
     fn is_for_host(&self) -> bool {
-        true
+        self.addressee() == Addressee::Device
+    }
+
+    fn addressee(&self) -> Addressee {
+        match self.bytes.first_chunk() {
+            Some(&ADDRESS) | None => Addressee::Device,
+            Some([first, ..]) if first & 1 != 0 => Addressee::Many,
+            Some(_) => Addressee::Other,
+        }
+    }
+
+    fn vlan(&self) -> u16 {
+        0
     }
 
     fn load<T: Wire>(&self, offset: usize) -> Option<T> {
@@ -76,16 +91,17 @@ impl Packet for HostPacket {
         offset
     }
 
-    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault> {
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<bool, Fault> {
         let old: [u8; 2] = self.load(field.offset).ok_or(Fault)?;
         if field.zero_means_none && old == [0, 0] {
-            return Ok(());
+            return Ok(false);
         }
         let new = match difference.update(old) {
             [0, 0] if field.zero_means_none => [0xff, 0xff],
             new => new,
         };
-        self.store(field.offset, new)
+        self.store(field.offset, new)?;
+        Ok(true)
     }
 
     fn mark_done(&mut self) {

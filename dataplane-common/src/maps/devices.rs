@@ -57,6 +57,9 @@ pub struct Device {
     pub local: u32,
     /// 1: the device has a peer in another network namespace, and packets can be put there at once; else 0.
     pub peer: u32,
+    /// 1: the device is a port of a bridge, so frames with another link-layer address than its own may be for the
+    /// bridge; else 0.
+    pub bridge_port: u32,
 }
 
 impl Device {
@@ -68,4 +71,4 @@ impl Device {
 }
 
 // No padding anywhere: the fields fill the struct.
-const _: () = assert!(size_of::<Device>() == 3 * 4 + 16 + 2 * 4);
+const _: () = assert!(size_of::<Device>() == 3 * 4 + 16 + 3 * 4);

@@ -56,6 +56,12 @@ impl<F: Family> FlowKey<F> {
         self.hook = hook as u8;
     }
 
+    /// Whether a single host can have sent the packet, other than the one that it goes to.
+    #[inline(always)]
+    pub(crate) fn has_host_source(&self) -> bool {
+        F::is_single_host(&self.src) && self.src != self.dst
+    }
+
     /// The hook this key belongs to.
     #[inline(always)]
     pub fn hook(&self) -> Hook {

@@ -95,6 +95,13 @@ impl<F: Family> Networks<F> {
     pub fn is_service(&self, addr: &F::Addr) -> bool {
         self.services.iter().any(|prefix| prefix.contains(addr))
     }
+
+    /// Whether `addr` may be a ClusterIP: so may any where the ranges are not known.
+    #[inline(always)]
+    pub(crate) fn may_be_service(&self, addr: &F::Addr) -> bool {
+        let [first, ..] = &self.services;
+        !first.is_some() || self.is_service(addr)
+    }
 }
 
 const _: () = {

@@ -8,6 +8,7 @@ use crate::maps::backends::BackendId;
 use crate::maps::flows::FlowValue;
 use crate::maps::services::ServiceId;
 use crate::value::family::Family;
+use crate::value::tick::{Tick, ticks};
 use crate::value::wire::{Addr6, Port};
 
 /// A Service address that the process used, and the backend that stands for it. All zero: none.
@@ -55,6 +56,18 @@ impl Peer {
     }
 }
 
+/// The sender of a datagram that came to an unconnected socket from an address and port that a Service has, too: any
+/// process may have a NodePort's number for its own port. Port 0: none.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asker {
+    addr: Addr6,
+    port: Port,
+    zero: u16,
+    /// When its last datagram came.
+    seen: Tick,
+}
+
 /// All of a socket's peers. A connected socket has one; an unconnected UDP socket may speak with
 /// several at a time, and with more than fit only if they take turns.
 ///
@@ -64,11 +77,44 @@ impl Peer {
 pub struct Peers {
     entries: [Peer; Self::MAX],
     next: u32,
+    askers: [Asker; Self::MAX_ASKERS],
+    next_asker: u32,
 }
 
 impl Peers {
     /// How many there are at most.
     pub const MAX: usize = 8;
+
+    /// How many askers there are at most.
+    pub const MAX_ASKERS: usize = 8;
+
+    /// An answer comes sooner: connection tracking's time for UDP that has seen both directions.
+    const ANSWER_TIMEOUT: u32 = ticks(120);
+
+    /// Whether a datagram to this address is an answer.
+    #[inline(always)]
+    pub(crate) fn has_asker(&self, addr: &Addr6, port: Port, now: Tick) -> bool {
+        self.askers.iter().any(|asker| {
+            asker.port == port && asker.addr == *addr && now.since(asker.seen) <= Self::ANSWER_TIMEOUT
+        })
+    }
+
+    /// Remembers an asker, in place of the one that came first.
+    #[inline(always)]
+    pub(crate) fn put_asker(&mut self, addr: &Addr6, port: Port, now: Tick) {
+        let is_same = |asker: &Asker| asker.port == port && asker.addr == *addr;
+        let place = match self.askers.iter().position(is_same) {
+            Some(place) => place,
+            None => {
+                let next = self.next_asker as usize % Self::MAX_ASKERS;
+                self.next_asker = self.next_asker.wrapping_add(1);
+                next
+            }
+        };
+        if let Some(asker) = self.askers.get_mut(place) {
+            (asker.addr, asker.port, asker.seen) = (*addr, port, now);
+        }
+    }
 
     /// The peer with this VIP.
     #[inline(always)]
@@ -122,7 +168,10 @@ impl Peers {
 
 const _: () = {
     assert!(size_of::<Peer>() == 2 * 16 + 2 * 2 + 2 * 4);
-    assert!(size_of::<Peers>() == Peers::MAX * size_of::<Peer>() + 4);
+    assert!(size_of::<Asker>() == 16 + 2 * 2 + 4);
+    assert!(
+        size_of::<Peers>() == Peers::MAX * size_of::<Peer>() + 4 + Peers::MAX_ASKERS * size_of::<Asker>() + 4
+    );
 };
 
 #[cfg(test)]
@@ -171,6 +220,25 @@ mod tests {
         }
         let kept: std::vec::Vec<_> = (3..=wanted).map(|number| (number, 100 + number)).collect();
         assert_eq!(names(&peers), kept);
+    }
+
+    #[test]
+    fn an_asker_is_remembered_until_eight_others_ask_or_its_time_is_over() {
+        let (at, now) = (Addr6::default(), Tick(1_000));
+        let mut peers = Peers::default();
+        peers.put_asker(&at, Port::new(1), now);
+        assert!(peers.has_asker(&at, Port::new(1), Tick(1_000 + ticks(100))));
+        assert!(!peers.has_asker(&at, Port::new(1), Tick(1_000 + ticks(130))));
+        assert!(!peers.has_asker(&at, Port::new(2), now));
+        for _ in 0..2 {
+            for port in 2..=8 {
+                peers.put_asker(&at, Port::new(port), now);
+            }
+        }
+        assert!(peers.has_asker(&at, Port::new(1), now));
+        peers.put_asker(&at, Port::new(9), now);
+        assert!(!peers.has_asker(&at, Port::new(1), now));
+        assert!(peers.has_asker(&at, Port::new(2), now));
     }
 
     #[test]

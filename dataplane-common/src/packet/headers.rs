@@ -82,6 +82,8 @@ pub struct Headers<F: Family> {
     /// The number that all parts of a fragmented packet have: IPv4's 16 bits or IPv6's 32, as they
     /// lie in memory. Meaningless in a packet that is not fragmented.
     pub(crate) fragment: u32,
+    /// UDP without a checksum.
+    pub(crate) unsummed: bool,
 }
 
 impl<F: Family> Headers<F> {
@@ -95,6 +97,7 @@ impl<F: Family> Headers<F> {
             segment: Segment::default(),
             part: FragmentPart::All,
             fragment: 0,
+            unsummed: false,
         }
     }
 

@@ -47,6 +47,7 @@ impl Ip for V4 {
         let Some(header) = packet.load::<Header>(l3) else {
             return Parsed::Malformed;
         };
+        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
         let header_length = ((header.version_ihl & 0xf) as usize) << 2;
         let total_length = u16::from_be_bytes(header.total_length) as usize;
         // A total length of 0 is a GSO packet beyond 64 KiB (BIG TCP): the device will cut it.
@@ -55,7 +56,11 @@ impl Ip for V4 {
         } else {
             l3 + total_length
         };
-        if header.version_ihl >> 4 != 4 || header_length < size_of::<Header>() || end > packet.length() {
+        if header.version_ihl >> 4 != 4
+            || header_length < size_of::<Header>()
+            || end < l3 + header_length
+            || end > packet.length()
+        {
             return Parsed::Malformed;
         }
         let l4 = if header_length == size_of::<Header>() {
@@ -64,7 +69,6 @@ impl Ip for V4 {
             packet.opaque(l3 + header_length)
         };
         headers.layout = Layout { l4, end };
-        (headers.key.src, headers.key.dst, headers.key.protocol) = (header.src, header.dst, header.protocol);
         let fragment = u16::from_be_bytes(header.fragment) & FRAGMENT_MASK;
         if fragment == 0 {
             return Parsed::Whole;

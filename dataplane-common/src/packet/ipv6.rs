@@ -50,6 +50,8 @@ impl Ip for V6 {
         let Some(header) = packet.load::<Header>(l3) else {
             return Parsed::Malformed;
         };
+        (headers.key.src, headers.key.dst, headers.key.protocol) =
+            (header.src, header.dst, header.next_header);
         let payload_length = u16::from_be_bytes(header.payload_length) as usize;
         // A payload length of 0 is a jumbogram, or a GSO packet that will be cut (BIG TCP).
         let end = if payload_length == 0 {
@@ -65,8 +67,6 @@ impl Ip for V6 {
             l4: l3 + size_of::<Header>(),
             end,
         };
-        (headers.key.src, headers.key.dst, headers.key.protocol) =
-            (header.src, header.dst, header.next_header);
         match Protocol(header.next_header) {
             Protocol::TCP | Protocol::UDP => Parsed::Whole,
             _ => walk_extensions(packet, headers),

@@ -31,6 +31,17 @@ pub struct ChecksumField {
     pub ipv6: bool,
 }
 
+/// The receiver that a frame's link-layer address names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Addressee {
+    /// The device that the frame is met at.
+    Device,
+    /// Another device: of this node (a bridge, say) or of another host.
+    Other,
+    /// All hosts on the link, or a group of them.
+    Many,
+}
+
 /// A packet, from its link-layer header (if the device has one) on. Offsets are in bytes from there.
 pub trait Packet {
     /// Where the IP header is: behind an Ethernet header, or at 0 on a device without one.
@@ -48,6 +59,12 @@ pub trait Packet {
 
     /// Whether it came to this host by its link-layer address, and has no VLAN tag.
     fn is_for_host(&self) -> bool;
+
+    /// The receiver that its link-layer address names.
+    fn addressee(&self) -> Addressee;
+
+    /// The number of the VLAN whose tag the kernel keeps outside the frame; 0 if there is none.
+    fn vlan(&self) -> u16;
 
     /// Reads the value at `offset`, a place known beforehand: the kernel reads it directly.
     fn load<T: Wire>(&self, offset: usize) -> Option<T>;
@@ -78,8 +95,10 @@ pub trait Packet {
     /// whole program, and give up.
     fn opaque(&self, offset: usize) -> usize;
 
-    /// Changes a transport checksum by a difference in what it covers.
-    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<(), Fault>;
+    /// Changes a transport checksum by a difference in what it covers. Returns whether the two changes make up for
+    /// each other in a sum over the packet; if not, what is covered must be written with
+    /// [`Packet::store_unbalanced`].
+    fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<bool, Fault>;
 
     /// Leaves a mark for egress: all that this flow's packets need was written at ingress.
     fn mark_done(&mut self);

@@ -72,6 +72,7 @@ impl<F: Ip> Headers<F> {
     fn udp<P: Packet>(&mut self, packet: &P) -> Option<usize> {
         let header: UdpHeader = self.transport(packet)?;
         self.key.ports = header.ports;
+        self.unsummed = header.checksum == [0, 0];
         Some(size_of::<UdpHeader>())
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
     };
     let sum = address_difference::<F>(old_addr, &value.addr);
     // SCTP's checksum covers no address, and its ports are never others (see sctp.rs).
-    let has_checksum = headers.protocol() != Protocol::SCTP;
+    let has_checksum = headers.protocol() != Protocol::SCTP && !headers.unsummed;
+    let mut balanced = false;
     if has_checksum {
         let field = ChecksumField {
             offset: headers.checksum_offset(),
@@ -40,7 +41,7 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
             zero_means_none: headers.protocol() == Protocol::UDP,
             ipv6: F::IS_V6,
         };
-        packet.adjust_checksum(field, sum)?;
+        balanced = packet.adjust_checksum(field, sum)?;
         if ports != key.ports {
             packet.adjust_checksum(
                 ChecksumField {
@@ -51,8 +52,10 @@ pub(crate) fn rewrite<F: Ip, P: Packet>(
             )?;
             headers.store_ports(packet, ports)?;
         }
+    } else if ports != key.ports {
+        packet.store_unbalanced(headers.layout.l4, ports)?;
     }
-    F::set_address(packet, hook, value.addr, sum, has_checksum)
+    F::set_address(packet, hook, value.addr, sum, balanced)
 }
 
 /// The change that other ports make in a sum over them.

@@ -37,6 +37,11 @@ pub trait Family: Copy + Eq + Ord + Hash + Debug + Default + 'static {
     /// Linux takes it for the loopback address.
     fn is_loopback(addr: &Self::Addr) -> bool;
 
+    /// Whether one host can have this address, and be told something there: no multicast, broadcast, loopback or
+    /// unspecified address, nor one of no use yet (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)). That an address
+    /// is a subnet's broadcast, it does not show.
+    fn is_single_host(addr: &Self::Addr) -> bool;
+
     /// Whether the transport checksum is also over addresses that no IP header checksum covers.
     const IS_V6: bool;
 }
@@ -82,6 +87,12 @@ impl Family for V4 {
         let [first, ..] = addr.memory().to_ne_bytes();
         first == 127 || addr.memory() == 0
     }
+
+    #[inline(always)]
+    fn is_single_host(addr: &Addr4) -> bool {
+        let [first, ..] = addr.memory().to_ne_bytes();
+        first != 0 && first != 127 && first < 224
+    }
 }
 
 impl Family for V6 {
@@ -115,5 +126,12 @@ impl Family for V6 {
     fn is_loopback(addr: &Addr6) -> bool {
         let [a, b, c, d] = addr.memory();
         (a | b | c) == 0 && (d == 0 || d == 1_u32.to_be())
+    }
+
+    #[inline(always)]
+    fn is_single_host(addr: &Addr6) -> bool {
+        let [word, ..] = addr.memory();
+        let [first, ..] = word.to_ne_bytes();
+        first != 0xff && !Self::is_loopback(addr)
     }
 }

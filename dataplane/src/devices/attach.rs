@@ -192,6 +192,7 @@ impl Attacher {
             v6: classified.v6.into(),
             local: u32::from(classified.local),
             peer: u32::from(classified.peer),
+            bridge_port: u32::from(classified.bridge.is_some()),
         };
         let known = self.maps.devices.insert(index, device, 0);
         let to = Attachment {
@@ -257,6 +258,7 @@ impl Attacher {
                 v6: std::net::Ipv6Addr::UNSPECIFIED.into(),
                 local: 0,
                 peer: 0,
+                bridge_port: 0,
             };
             if let Err(error) = self.maps.devices.insert(index, device, 0) {
                 self.fail(&name, &error);

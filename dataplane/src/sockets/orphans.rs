@@ -4,7 +4,7 @@
 //! Datagrams of such a socket go to the removed backend until the socket is closed, and no kernel program sees them
 //! being sent. TCP is left alone: a connection to a backend that left its Service may go on.
 //!
-//! Per removal of backends (several within [`PAUSE`] count as one): a walk over the namespace's UDP sockets.
+//! Per removal of backends (several within [`PAUSE`] count as one): two walks over the namespace's UDP sockets.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -21,6 +21,7 @@ use crate::kernel::{FamilyMaps, HostFamily, PinnedMaps};
 
 /// Between two walks: a rollout removes one backend after the other.
 const PAUSE: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 2;
 
 /// Counts of sockets whose backend is gone. Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -66,18 +67,21 @@ impl Orphans {
     pub fn start(self, maps: PinnedMaps, metrics: OrphanMetrics) {
         thread::spawn(move || {
             loop {
-                match look(&maps, &metrics) {
-                    Ok(()) => {}
-                    Err(error @ DiagError::NoDestroy) => {
-                        warn!(%error, "connected UDP sockets of removed backends stay until their owners give up");
-                        return;
+                // Two looks: a socket that was just being connected during the first has its address by the second.
+                for _ in 0..LOOKS {
+                    match look(&maps, &metrics) {
+                        Ok(()) => {}
+                        Err(error @ DiagError::NoDestroy) => {
+                            warn!(%error, "connected UDP sockets of removed backends stay until their owners give up");
+                            return;
+                        }
+                        Err(error) => {
+                            metrics.failures.inc();
+                            warn!(%error, "connected UDP sockets of removed backends may stay");
+                        }
                     }
-                    Err(error) => {
-                        metrics.failures.inc();
-                        warn!(%error, "connected UDP sockets of removed backends may stay");
-                    }
+                    thread::sleep(PAUSE);
                 }
-                thread::sleep(PAUSE);
                 if self.news.recv().is_err() {
                     return;
                 }

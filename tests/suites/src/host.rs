@@ -23,6 +23,8 @@ use crate::setup::{At, Names, Setup};
 pub struct Host {
     v4: HostTables<V4>,
     v6: HostTables<V6>,
+    /// Its devices are ports of a bridge.
+    bridged: bool,
 }
 
 impl Host {
@@ -72,16 +74,15 @@ impl Host {
 impl Host {
     /// Runs a packet that ingress has left its mark on, or not; see [`HostPacket::marked`].
     pub fn run_on(&mut self, at: At, packet: &[u8], marked: bool) -> (Outcome, HostPacket) {
-        let (bytes, inner) = untagged(packet);
+        let bytes = packet.to_vec();
         let mut packet = HostPacket { bytes, marked };
+        let device = device(at, self.bridged);
         let outcome = match packet.bytes.get(12..14) {
-            Some([0x08, 0x00]) => steer(&mut self.v4, at, &mut packet),
-            Some([0x86, 0xdd]) => steer(&mut self.v6, at, &mut packet),
+            Some([0x08, 0x00]) => steer(&mut self.v4, at, device, &mut packet),
+            Some([0x86, 0xdd]) => steer(&mut self.v6, at, device, &mut packet),
+            Some([0x81, 0x00] | [0x88, 0xa8]) => Outcome::NotForDevice,
             _ => Outcome::NotIp,
         };
-        if let Some(tag) = inner {
-            packet.bytes.splice(12..12, tag);
-        }
         (outcome, packet)
     }
 }
@@ -99,12 +100,14 @@ fn make<F: HostFamily>(tables: &HostTables<F>, call: Call, socket: &mut HostSock
     match call {
         Call::Connect => common::connect::<F, _, _>(socket, tables),
         Call::Send => common::send::<F, _, _>(socket, tables),
-        Call::Receive | Call::PeerName => common::reverse::<F, _>(socket),
+        Call::Receive => common::receive::<F, _, _>(socket, tables),
+        Call::PeerName => common::reverse::<F, _>(socket),
     }
 }
 
 impl Datapath for Host {
     fn set(&mut self, setup: &Setup) {
+        self.bridged = setup.bridged;
         fill(&mut self.v4, setup);
         fill(&mut self.v6, setup);
     }
@@ -127,22 +130,6 @@ impl Datapath for Host {
     fn flows(&mut self) -> usize {
         self.v4.flows().len() + self.v6.flows().len()
     }
-}
-
-/// The frame without VLAN tags, and the inner one of two. The outermost is beside the frame, as the kernel keeps it;
-/// a test run has no place to show it.
-fn untagged(frame: &[u8]) -> (Vec<u8>, Option<[u8; 4]>) {
-    let mut bytes = frame.to_vec();
-    let is_tagged = |bytes: &[u8]| bytes.len() >= 18 && matches!(bytes[12..14], [0x81, 0x00] | [0x88, 0xa8]);
-    if !is_tagged(&bytes) {
-        return (bytes, None);
-    }
-    bytes.drain(12..16);
-    let inner = is_tagged(&bytes).then(|| [bytes[12], bytes[13], bytes[14], bytes[15]]);
-    if inner.is_some() {
-        bytes.drain(12..16);
-    }
-    (bytes, inner)
 }
 
 fn evict<F: HostFamily>(
@@ -170,8 +157,13 @@ pub fn flow_key<F: HostFamily>(
     Some(FlowKey::new(hook, protocol, end(src)?, end(dst)?))
 }
 
-fn steer<F: HostFamily + common::Ip>(tables: &mut HostTables<F>, at: At, packet: &mut HostPacket) -> Outcome {
-    tables.device = Some(device(at));
+fn steer<F: HostFamily + common::Ip>(
+    tables: &mut HostTables<F>,
+    at: At,
+    device: Device,
+    packet: &mut HostPacket,
+) -> Outcome {
+    tables.device = Some(device);
     match at {
         At::PodIngress | At::UplinkIngress => common::ingress(packet, tables),
         At::PodEgress | At::UplinkEgress => common::egress(packet, tables),
@@ -179,7 +171,7 @@ fn steer<F: HostFamily + common::Ip>(tables: &mut HostTables<F>, at: At, packet:
 }
 
 /// The device of a hook; it always has the node's address.
-pub fn device(at: At) -> Device {
+pub fn device(at: At, bridged: bool) -> Device {
     let kind = match at {
         At::PodIngress | At::PodEgress => DeviceKind::Pod,
         At::UplinkIngress | At::UplinkEgress => DeviceKind::Uplink,
@@ -192,6 +184,7 @@ pub fn device(at: At) -> Device {
         v6: V6::from_ip(node(dataplane::model::Family::V6)).expect("an IPv6 address"),
         local: u32::from(kind == DeviceKind::Pod),
         peer: 0,
+        bridge_port: u32::from(bridged),
     }
 }
 

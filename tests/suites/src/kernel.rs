@@ -35,6 +35,8 @@ pub struct Kernel {
     state: KernelState,
     sockets: Vec<OwnedFd>,
     device: Option<Device>,
+    /// Its devices are ports of a bridge.
+    bridged: bool,
     pins: Pins,
     folder: PathBuf,
 }
@@ -69,6 +71,7 @@ impl Kernel {
             state: KernelState::default(),
             sockets: Vec::new(),
             device: None,
+            bridged: false,
             pins,
             folder,
         }
@@ -138,12 +141,13 @@ impl Kernel {
 
     /// Runs a program on a packet; `repeat` times, for the time one run takes.
     pub fn test_run(&mut self, at: At, packet: &[u8], repeat: u32) -> (i32, Vec<u8>, std::time::Duration) {
-        if self.device != Some(device(at)) {
+        let device = device(at, self.bridged);
+        if self.device != Some(device) {
             self.tables
                 .devices
-                .insert(LOOPBACK, device(at), 0)
+                .insert(LOOPBACK, device, 0)
                 .expect("the device");
-            self.device = Some(device(at));
+            self.device = Some(device);
         }
         let name = match at {
             At::PodIngress | At::UplinkIngress => "ingress",
@@ -173,6 +177,7 @@ impl Datapath for Kernel {
                 .unwrap_or_else(|error| panic!("{op}: {error}"));
         }
         self.state = setup.state.clone();
+        self.bridged = setup.bridged;
         self.sockets = setup
             .sockets
             .iter()

@@ -214,7 +214,8 @@ pub fn unreachable(packet: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];
-pub(crate) const TO: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// The device's own address: loopback's, where the kernel's test run meets a packet.
+pub(crate) const TO: [u8; 6] = [0; 6];
 const SCTP: etherparse::IpNumber = etherparse::IpNumber(132);
 
 pub(crate) fn ethernet(src: IpAddr, dst: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {

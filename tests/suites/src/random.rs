@@ -184,14 +184,21 @@ impl Traffic {
         if random.once_in(8) {
             damage(random, &mut bytes);
         }
-        if random.once_in(16) {
+        if random.once_in(32) {
             let tags = [
                 (*random.pick(&[0x8100, 0x88a8]), random.draw() as u16),
                 (0x8100, 5),
-                (0x8100, 6),
             ];
-            let count = *random.pick(&[1, 1, 2, 3]);
+            let count = *random.pick(&[1, 2]);
             bytes = tagged(&bytes, &tags[..count]);
+        }
+        if random.once_in(32) {
+            // For another host, or for many.
+            let link: &[u8; 6] = random.pick(&[[2, 0, 0, 0, 7, 7], [0xff; 6]]);
+            bytes[..6].copy_from_slice(link);
+        }
+        if random.once_in(128) {
+            bytes[12..14].copy_from_slice(&[0x08, 0x06]);
         }
         (at, bytes)
     }

@@ -119,6 +119,8 @@ pub struct Setup {
     pub netns: u64,
     /// The first of the node's ports for rewriting, and how many there are; the usual ones if `None`.
     pub ports: Option<(u16, u16)>,
+    /// The devices are ports of a bridge.
+    pub bridged: bool,
     /// Sockets of the node, at all its addresses.
     pub sockets: Vec<(Protocol, u16)>,
 }
@@ -379,6 +381,12 @@ impl Setup {
                 node_ports: false,
             },
         );
+        self
+    }
+
+    #[must_use]
+    pub fn bridged(mut self) -> Self {
+        self.bridged = true;
         self
     }
 

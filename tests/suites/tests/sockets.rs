@@ -360,3 +360,77 @@ fn pods_sockets_are_translated_on_request_except_where_their_device_does_better(
         );
     });
 }
+
+/// `getaddrinfo` and others connect a UDP socket only to ask for the address that the host would have.
+#[test]
+fn connecting_a_udp_socket_never_fails_and_what_is_sent_does() {
+    in_both_families(|names, world| {
+        let pod = names.pod(2, 8080);
+        let [empty, dropped, web] = [1, 2, 3].map(|number| names.vip(number, 80));
+        let world = world
+            .service(empty, Protocol::Udp, &[])
+            .service(dropped, Protocol::Udp, &[pod])
+            .policy_drops(dropped, Protocol::Udp)
+            .service(web, Protocol::Udp, &[pod]);
+        let mut host = host(&world);
+        for to in [empty, dropped, names.vip(3, 81), names.vip(3, 0)] {
+            let mut socket = udp();
+            let passed = (Outcome::ConnectPassed, to);
+            assert_eq!(host.call(Call::Connect, &mut socket, to), passed);
+            assert_eq!(socket.tracked.get(), None);
+            assert_eq!(Outcome::ConnectPassed.errno(), None);
+            let sent = host.call(Call::Send, &mut socket, to).0;
+            assert!(sent.errno().is_some(), "{to}: {sent:?}");
+            assert!(host.call(Call::Connect, &mut tcp(), to).0.errno().is_some());
+        }
+        assert_eq!(host.call(Call::Connect, &mut udp(), web), (Outcome::NewFlow, pod));
+    });
+}
+
+/// Any process may have a NodePort's number for its own port, and ask a server on this node something.
+#[test]
+fn an_answer_goes_to_the_one_that_asked_though_a_service_has_its_address() {
+    in_both_families(|names, world| {
+        let (vip, pod) = (names.vip(1, 53), names.pod(2, 53));
+        let lent = names.lent(1, 5_353);
+        let world = world
+            .service(vip, Protocol::Udp, &[pod])
+            .node_port(vip, Protocol::Udp, 30_053)
+            .load_balancer(vip, Protocol::Udp, lent)
+            .own(names.node(0).ip(), true)
+            .own(lent.ip(), false);
+        let mut host = host(&world);
+        let loopback: &str = match names.family {
+            Family::V4 => "127.0.0.1",
+            Family::V6 => "::1",
+        };
+        let loopback = SocketAddr::new(loopback.parse().unwrap(), 30_053);
+        for asker in [loopback, names.node(30_053), lent] {
+            let mut server = udp();
+            let came = (Outcome::NotOurs, asker);
+            assert_eq!(host.call(Call::Receive, &mut server, asker), came);
+            let answered = (Outcome::AnswerPassed, asker);
+            assert_eq!(host.call(Call::Send, &mut server, asker), answered);
+            assert_eq!(host.call(Call::Connect, &mut server, asker), answered);
+            // Others are asked as ever, by this socket too.
+            assert_eq!(host.call(Call::Send, &mut server, vip).0, Outcome::NewFlow);
+            assert_eq!(host.call(Call::Send, &mut udp(), asker), (Outcome::NewFlow, pod));
+            host.age(200);
+            assert_eq!(host.call(Call::Send, &mut server, asker), (Outcome::NewFlow, pod));
+            // From now on what comes from the backend is the Service's.
+            let shown = (Outcome::Translated, asker);
+            assert_eq!(host.call(Call::Receive, &mut server, pod), shown);
+        }
+        // A client that no Service shares its address with is not remembered, nor is one of a connected socket.
+        let mut server = udp();
+        let plain = names.outside(30_053);
+        host.call(Call::Receive, &mut server, plain);
+        assert_eq!(
+            host.call(Call::Send, &mut server, plain),
+            (Outcome::NotOurs, plain)
+        );
+        server.connected = true;
+        host.call(Call::Receive, &mut server, loopback);
+        assert_eq!(host.call(Call::Send, &mut server, loopback).0, Outcome::NewFlow);
+    });
+}

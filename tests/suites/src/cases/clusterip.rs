@@ -4,9 +4,8 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::conversation::{Conversation, ack, numbered, syn, syn_ack};
-use super::{Case, Out, Step, send};
-use crate::packet::udp;
+use super::{Case, Out, Step, becomes, send};
+use crate::packet::{tcp, udp};
 use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
@@ -20,46 +19,72 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 }
 
 fn there_and_back(n: Names) -> Case {
-    let conversation = Conversation::of_pod(n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
+    let syn = tcp("S", client, vip);
     Case {
         name: "a connection to a VIP reaches the backend and comes back from the VIP [1, 2]",
         steps: vec![
-            serving(&conversation),
-            conversation.opens(syn),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            becomes(At::PodIngress, &syn, Outcome::NewFlow, client, pod),
             Step::Flows(2),
-            conversation.is_answered(syn_ack),
-            conversation.asks(ack, Outcome::Translated),
-            conversation.asks(numbered("PA", 1_001, 9_001), Outcome::Translated),
-            conversation.is_answered(numbered("A", 9_001, 1_050)),
+            becomes(
+                At::PodEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("A", client, vip).numbers(1_001, 9_001),
+                Outcome::Translated,
+                client,
+                pod,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("PA", client, vip).numbers(1_001, 9_001),
+                Outcome::Translated,
+                client,
+                pod,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("A", pod, client).numbers(9_001, 1_050),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
             Step::Flows(2),
         ],
     }
 }
 
-/// A TCP Service that leads to the conversation's pod.
-fn serving(conversation: &Conversation) -> Step {
-    let (vip, pod) = (conversation.called, conversation.pod);
-    Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod]))
-}
-
 fn keeps_its_backend(n: Names) -> Case {
-    let (next, vip) = (n.client(40_001), n.vip(1, 53));
-    let conversation = Conversation::of_pod(n.client(40_000), vip, n.pod(1, 53));
+    let (client, vip) = (n.client(40_000), n.vip(1, 53));
+    let query = udp(client, vip);
     let grown: Vec<_> = (1..60).map(|number| n.pod(number, 53)).collect();
-    let before = Setup::default().service(vip, Protocol::Udp, &[conversation.pod]);
-    let any_of_them = grown.iter().map(|pod| udp(next, *pod).bytes()).collect();
     Case {
         name: "a flow keeps its backend when others are added [3, 6]",
         steps: vec![
-            Step::Setup(before.clone()),
-            conversation.opens(udp),
-            Step::Setup(before.endpoints(vip, Protocol::Udp, &grown)),
-            conversation.asks(udp, Outcome::Translated),
+            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[n.pod(1, 53)])),
+            becomes(At::PodIngress, &query, Outcome::NewFlow, client, n.pod(1, 53)),
+            Step::Setup(
+                Setup::default()
+                    .service(vip, Protocol::Udp, &[n.pod(1, 53)])
+                    .endpoints(vip, Protocol::Udp, &grown),
+            ),
+            becomes(At::PodIngress, &query, Outcome::Translated, client, n.pod(1, 53)),
             send(
                 At::PodIngress,
-                &udp(next, vip),
+                &udp(n.client(40_001), vip),
                 Outcome::NewFlow,
-                Out::OneOf(any_of_them),
+                Out::OneOf(
+                    grown
+                        .iter()
+                        .map(|pod| udp(n.client(40_001), *pod).bytes())
+                        .collect(),
+                ),
             ),
         ],
     }
@@ -67,50 +92,114 @@ fn keeps_its_backend(n: Names) -> Case {
 
 fn same_port_two_protocols(n: Names) -> Case {
     let (client, vip) = (n.client(40_000), n.vip(1, 53));
-    let over_tcp = Conversation::of_pod(client, vip, n.pod(1, 5353));
-    let over_udp = Conversation::of_pod(client, vip, n.pod(3, 53));
     Case {
         name: "one address and port is two Services over TCP and UDP [17]",
         steps: vec![
             Step::Setup(
                 Setup::default()
-                    .service(vip, Protocol::Tcp, &[over_tcp.pod])
-                    .service(vip, Protocol::Udp, &[over_udp.pod]),
+                    .service(vip, Protocol::Tcp, &[n.pod(1, 5353)])
+                    .service(vip, Protocol::Udp, &[n.pod(3, 53)]),
             ),
-            over_tcp.opens(syn),
-            over_udp.opens(udp),
-            over_udp.is_answered(udp),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                n.pod(1, 5353),
+            ),
+            becomes(
+                At::PodIngress,
+                &udp(client, vip),
+                Outcome::NewFlow,
+                client,
+                n.pod(3, 53),
+            ),
+            becomes(
+                At::PodEgress,
+                &udp(n.pod(3, 53), client),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
         ],
     }
 }
 
 fn off_node_client(n: Names) -> Case {
-    let conversation = Conversation::from_outside(n.outside(40_000), n.vip(1, 80), n.pod(1, 8080));
+    let (client, vip, pod) = (n.outside(40_000), n.vip(1, 80), n.pod(1, 8080));
     Case {
         name: "a client outside keeps its address if the VIP's backend is on this node [30, 41]",
         steps: vec![
-            serving(&conversation),
-            conversation.opens(syn),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
             Step::Flows(2),
-            conversation.is_answered(syn_ack),
+            becomes(
+                At::UplinkEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
         ],
     }
 }
 
 fn from_outside(n: Names) -> Case {
-    let conversation = Conversation::from_outside(n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
+    let (client, vip, pod) = (n.outside(61_234), n.vip(1, 80), n.pod(2, 8080));
     let node = n.node(61_234);
     Case {
         name: "a client outside is masqueraded after routing if the backend is on another node [31]",
         steps: vec![
-            serving(&conversation),
-            conversation.opens(syn),
-            conversation.leaves_as(node, syn, Outcome::Masqueraded),
+            Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                node,
+                pod,
+            ),
             Step::Flows(4),
-            conversation.comes_back_to(node, syn_ack),
-            conversation.is_answered(syn_ack),
-            conversation.asks(ack, Outcome::Translated),
-            conversation.leaves_as(node, ack, Outcome::Translated),
+            becomes(
+                At::UplinkIngress,
+                &tcp("SA", pod, node).numbers(9_000, 1_001),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &tcp("A", client, vip).numbers(1_001, 9_001),
+                Outcome::Translated,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkEgress,
+                &tcp("A", client, pod).numbers(1_001, 9_001),
+                Outcome::Translated,
+                node,
+                pod,
+            ),
         ],
     }
 }

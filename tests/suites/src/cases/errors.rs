@@ -26,6 +26,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         without_checksum(n),
         of_no_flow(n),
         to_a_vip(n),
+        to_another(n),
         no_sign_of_life(n),
         resolved_by_nobody(n),
     ]
@@ -461,5 +462,39 @@ fn resolved_by_nobody(n: Names) -> Case {
             ),
             passes(At::UplinkEgress, &udp(pod, n.client(1)), Outcome::NotOurs),
         ],
+    }
+}
+
+/// Anybody can quote a flow: the error must go to the one whose packet it quotes.
+fn to_another(n: Names) -> Case {
+    let (talk, setup) = web(n);
+    let (client, vip, pod) = (talk.client, talk.called, talk.pod);
+    let node = n.node(0).ip();
+    let mut steps = vec![setup, talk.opens(udp), talk.is_answered(udp)];
+    for by in [client.ip(), n.router()] {
+        for to in [node, n.outside(0).ip(), pod.ip()] {
+            steps.push(untouched(
+                talk.hooks.0,
+                Icmp::PortUnreachable,
+                by,
+                to,
+                &udp(vip, client),
+                ALL,
+            ));
+            steps.push(untouched(
+                talk.hooks.1,
+                Icmp::PortUnreachable,
+                by,
+                to,
+                &udp(client, pod),
+                ALL,
+            ));
+        }
+    }
+    let stray = Icmp::TooBig.message(n.router(), n.vip(1, 0).ip(), &udp(client, pod).bytes(), ALL);
+    steps.push(raw(talk.hooks.0, stray, Outcome::StrayIcmp, Out::Dropped));
+    Case {
+        name: "an error that goes to another than the sender of what it quotes is left as it is",
+        steps,
     }
 }

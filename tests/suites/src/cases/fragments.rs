@@ -40,7 +40,7 @@ fn big(src: SocketAddr, dst: SocketAddr) -> Packet {
 }
 
 /// A packet's parts at a hook, and what shall become of them: first part and the others.
-fn sends(
+fn meets(
     at: At,
     packet: &Packet,
     id: u32,
@@ -96,7 +96,7 @@ impl Conversation {
     /// A large datagram of the client's, in parts, and the outcome of the first.
     fn asks_much(&self, id: u32, first: Outcome) -> Vec<Step> {
         let packet = big(self.client, self.called);
-        sends(
+        meets(
             self.hooks.0,
             &packet,
             id,
@@ -106,10 +106,10 @@ impl Conversation {
     }
 
     /// The same of the pod's.
-    fn is_answered_with_much(&self, id: u32) -> Vec<Step> {
+    fn is_told_much(&self, id: u32) -> Vec<Step> {
         let packet = big(self.pod, self.client);
         let outcomes = (Outcome::Translated, FOLLOWS);
-        sends(self.hooks.1, &packet, id, outcomes, (self.called, self.client))
+        meets(self.hooks.1, &packet, id, outcomes, (self.called, self.client))
     }
 }
 
@@ -117,7 +117,7 @@ fn there_and_back(n: Names) -> Case {
     let conversation = Conversation::of_pod(n.client(40_000), n.vip(1, 53), n.pod(1, 5353));
     let mut steps = vec![Step::Setup(InParts::new(&conversation, 7).setup)];
     steps.extend(conversation.asks_much(7, Outcome::NewFlow));
-    steps.extend(conversation.is_answered_with_much(7));
+    steps.extend(conversation.is_told_much(7));
     steps.extend(conversation.asks_much(8, Outcome::Translated));
     steps.push(Step::Flows(2));
     Case {
@@ -155,7 +155,7 @@ fn masqueraded(n: Names) -> Case {
             (vip, client),
         ),
     ] {
-        steps.extend(sends(at, &packet, 9, (first, FOLLOWS), ends));
+        steps.extend(meets(at, &packet, 9, (first, FOLLOWS), ends));
     }
     Case {
         name: "the fragments of a masqueraded datagram stay together at every hook [62]",
@@ -201,11 +201,11 @@ fn number_used_again(n: Names) -> Case {
     let conversation = dns(n);
     let mut steps = vec![Step::Setup(InParts::new(&conversation, 5).setup)];
     steps.extend(conversation.asks_much(5, Outcome::NewFlow));
-    steps.extend(conversation.is_answered_with_much(5));
+    steps.extend(conversation.is_told_much(5));
     // The same pod's packet to the same client, past the Services, has the number that the answer had.
     let direct = big(n.pod(1, 99), conversation.client);
     let ends = (direct.src, direct.dst);
-    steps.extend(sends(
+    steps.extend(meets(
         At::PodEgress,
         &direct,
         5,
@@ -266,7 +266,7 @@ fn over_tcp_and_sctp(n: Names) -> Case {
     let segment = tcp("S", client, vip).carrying(&[1; 3000]);
     let chunk = sctp(Chunk::Data, (5, 0), client, vip).carrying(&[2; 3000]);
     for (packet, id) in [(segment, 1), (chunk, 2)] {
-        steps.extend(sends(
+        steps.extend(meets(
             At::PodIngress,
             &packet,
             id,
@@ -314,27 +314,39 @@ fn taking_over(n: Names) -> Case {
 }
 
 fn first_too_short(n: Names) -> Case {
-    let (client, vip) = (n.client(40_000), n.vip(1, 80));
-    let segment = tcp("S", client, vip).carrying(&[1; 60]);
-    let setup = Setup::default().service(vip, Protocol::Tcp, &[n.pod(1, 80)]);
-    let tiny = fragments(&segment.bytes(), 1, 8);
+    let (vip, pod) = (n.vip(1, 80), n.pod(1, 80));
+    let tiny = |client, to| fragments(&tcp("S", client, to).carrying(&[1; 60]).bytes(), 1, 8);
+    let setup = Setup::default()
+        .service(vip, Protocol::Tcp, &[pod])
+        .node_port(vip, Protocol::Tcp, 30_080)
+        .own(n.node(0).ip(), true);
+    let mut steps = vec![Step::Setup(setup.clone())];
+    for (client, to) in [(n.client(40_000), vip), (n.client(40_001), n.node(30_080))] {
+        // What a packet of the same number has left behind goes with it.
+        let earlier = tcp("S", client, to).carrying(&[1; 3000]);
+        let outcomes = (Outcome::NewFlow, FOLLOWS);
+        steps.extend(meets(At::PodIngress, &earlier, 1, outcomes, (client, pod)));
+        let parts = tiny(client, to);
+        let too_short = Outcome::FragmentDropped;
+        steps.push(raw(At::PodIngress, parts[0].clone(), too_short, Out::Dropped));
+        let (outcome, out) = match to == vip {
+            true => (Outcome::FragmentDropped, Out::Dropped),
+            false => (Outcome::NotOurs, Out::Untouched),
+        };
+        steps.push(raw(At::PodIngress, parts[1].clone(), outcome, out));
+    }
+    let client = n.client(40_000);
+    for at in [At::PodIngress, At::UplinkEgress] {
+        let first = tiny(client, pod)[0].clone();
+        steps.push(raw(at, first, Outcome::Malformed, Out::Untouched));
+    }
+    steps.push(Step::Setup(setup.taking_over()));
+    for part in tiny(client, vip) {
+        steps.push(raw(At::PodIngress, part, Outcome::TakenOver, Out::Untouched));
+    }
     Case {
-        name: "a first fragment too short for its transport header is left to the stack",
-        steps: vec![
-            Step::Setup(setup),
-            raw(
-                At::PodIngress,
-                tiny[0].clone(),
-                Outcome::Malformed,
-                Out::Untouched,
-            ),
-            raw(
-                At::PodIngress,
-                tiny[1].clone(),
-                Outcome::FragmentDropped,
-                Out::Dropped,
-            ),
-        ],
+        name: "a first part too short for its transport's header does not pass to a Service",
+        steps,
     }
 }
 

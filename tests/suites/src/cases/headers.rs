@@ -6,7 +6,7 @@ use dataplane_common::Outcome;
 
 use super::{Case, Out, Step, raw};
 use crate::packet::{Packet, tcp, udp};
-use crate::packet_variants::{Shape, empty, tagged, with_destination_options, with_options};
+use crate::packet_variants::{Shape, tagged, with_destination_options, with_options};
 use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
@@ -15,9 +15,11 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         too_many_extensions(n),
         without_checksum(n),
         checksum_of_zero(n),
+        without_checksum_to_another_port(n),
         vlan(n),
-        vlan_refused(n),
-        vlan_of_others(n),
+        for_another_host(n),
+        for_the_bridge(n),
+        shorter_than_its_header(n),
     ]
 }
 
@@ -148,77 +150,144 @@ fn checksum_of_zero(n: Names) -> Case {
 
 fn vlan(n: Names) -> Case {
     let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 8080));
-    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod]))];
-    let (sent, answer) = (tcp("S", client, vip), tcp("SA", pod, client).numbers(1, 1_001));
-    let (out, back) = (sent.between(client, pod), answer.between(vip, client));
-    let mut first = Outcome::NewFlow;
-    // The outermost tag comes out beside the frame, where a test run does not show it.
-    for tags in [
-        &[(VLAN, 0x2064)][..],
-        &[(SERVICE_VLAN, 7)],
-        &[(SERVICE_VLAN, 7), (VLAN, 100)],
-        &[(VLAN, 7), (VLAN, 0xffff)],
-    ] {
-        let inner = &tags[1..];
-        for (at, packet, wanted) in [(At::PodIngress, &sent, &out), (At::PodEgress, &answer, &back)] {
-            let outcome = std::mem::replace(&mut first, Outcome::Translated);
-            steps.push(raw(
-                at,
-                tagged(&packet.bytes(), tags),
-                outcome,
-                Out::Packet(tagged(&wanted.bytes(), inner)),
-            ));
+    let setup = Setup::default().service(vip, Protocol::Udp, &[pod]);
+    let mut steps = Vec::new();
+    for setup in [setup.clone(), setup.bridged()] {
+        steps.push(Step::Setup(setup));
+        for tags in [&[(VLAN, 100)][..], &[(SERVICE_VLAN, 7), (VLAN, 100)]] {
+            for at in [At::PodIngress, At::UplinkIngress, At::PodEgress, At::UplinkEgress] {
+                for packet in [udp(client, vip), udp(pod, client)] {
+                    let frame = tagged(&packet.bytes(), tags);
+                    steps.push(raw(at, frame, Outcome::NotForDevice, Out::Untouched));
+                }
+            }
         }
     }
+    steps.push(Step::Flows(0));
     Case {
-        name: "a packet behind one or two VLAN tags is translated, and the tags are kept [67]",
+        name: "a frame with a VLAN tag is the VLAN device's [67]",
         steps,
     }
 }
 
-fn vlan_refused(n: Names) -> Case {
-    let (client, vip) = (n.client(40_000), n.vip(1, 80));
-    let packet = udp(client, vip);
-    let tags = [(SERVICE_VLAN, 7), (VLAN, 100)];
+/// Another host's link-layer address, and a group's.
+const ANOTHER: [u8; 6] = [2, 0, 0, 0, 0x77, 0x77];
+const GROUP: [u8; 6] = [0xff; 6];
+
+fn addressed_to(link: [u8; 6], packet: &Packet) -> Vec<u8> {
+    let mut frame = packet.bytes();
+    frame[..6].copy_from_slice(&link);
+    frame
+}
+
+fn for_another_host(n: Names) -> Case {
+    let (client, vip, empty) = (n.outside(40_000), n.vip(1, 80), n.vip(2, 80));
+    let setup = Setup::default()
+        .service(vip, Protocol::Udp, &[n.pod(1, 80)])
+        .service(empty, Protocol::Udp, &[])
+        .service(empty, Protocol::Tcp, &[]);
+    let mut steps = vec![Step::Setup(setup)];
+    for link in [ANOTHER, GROUP] {
+        for at in [At::UplinkIngress, At::PodIngress] {
+            for packet in [
+                udp(client, vip),
+                udp(client, n.vip(1, 81)),
+                udp(client, empty),
+                tcp("S", client, empty),
+            ] {
+                steps.push(raw(
+                    at,
+                    addressed_to(link, &packet),
+                    Outcome::NotForDevice,
+                    Out::Untouched,
+                ));
+            }
+        }
+    }
+    steps.push(Step::Flows(0));
     Case {
-        name: "an answer goes back into the VLAN that the packet came from",
+        name: "a frame for another host, or for many, makes no flow and has no answer",
+        steps,
+    }
+}
+
+fn for_the_bridge(n: Names) -> Case {
+    let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+    let setup = Setup::default().service(vip, Protocol::Udp, &[pod]).bridged();
+    let request = udp(client, vip);
+    Case {
+        name: "a frame at a bridge's port may be for the bridge; one for many is not",
         steps: vec![
-            Step::Setup(Setup::default().service(vip, Protocol::Udp, &[])),
+            Step::Setup(setup),
             raw(
                 At::PodIngress,
-                tagged(&packet.bytes(), &tags),
-                Outcome::RejectedNoEndpoint,
-                Out::Packet(tagged(&packet.unreachable(), &tags[1..])),
+                addressed_to(GROUP, &request),
+                Outcome::NotForDevice,
+                Out::Untouched,
+            ),
+            raw(
+                At::PodIngress,
+                addressed_to(ANOTHER, &request),
+                Outcome::NewFlow,
+                Out::Packet(addressed_to(ANOTHER, &udp(client, pod))),
             ),
         ],
     }
 }
 
-fn vlan_of_others(n: Names) -> Case {
-    let packet = udp(n.client(40_000), n.pod(1, 53)).bytes();
-    let three = [(SERVICE_VLAN, 1), (VLAN, 2), (VLAN, 3)];
-    let arp = empty(0x0806);
+/// A whole packet that says of itself that it is shorter than its own header.
+fn shorter_than_its_header(n: Names) -> Case {
+    let vip = n.vip(1, 80);
+    let mut steps = vec![Step::Setup(Setup::default().service(vip, Protocol::Udp, &[]))];
+    if n.family == Family::V4 {
+        for length in [1, 10, 19] {
+            for protocol in [1, 6, 17, 47, 132] {
+                let mut frame = udp(n.client(40_000), vip).bytes();
+                frame[14 + 2..14 + 4].copy_from_slice(&u16::to_be_bytes(length));
+                frame[14 + 9] = protocol;
+                steps.push(raw(At::PodIngress, frame, Outcome::Malformed, Out::Untouched));
+            }
+        }
+        let mut frame = with_options(&udp(n.client(40_000), vip).bytes());
+        frame[14 + 2..14 + 4].copy_from_slice(&[0, 20]);
+        frame[14 + 9] = 47;
+        steps.push(raw(At::PodIngress, frame, Outcome::Malformed, Out::Untouched));
+    }
     Case {
-        name: "a tagged frame that is not ours passes with its tags",
+        name: "a packet shorter than its own IPv4 header is not answered",
+        steps,
+    }
+}
+
+/// UDP without a checksum, where a port changes too.
+fn without_checksum_to_another_port(n: Names) -> Case {
+    let (client, pod) = (n.client(40_000), n.pod(1, 8080));
+    let [first, second] = [1, 2].map(|number| n.vip(number, 80));
+    let without = |packet: Packet| {
+        let mut bytes = packet.bytes();
+        bytes[checksum_at(n)..][..2].fill(0);
+        bytes
+    };
+    Case {
+        name: "UDP without a checksum gets none where its source port changes, too [74]",
         steps: vec![
-            Step::Setup(Setup::default().service(n.vip(1, 53), Protocol::Udp, &[n.pod(1, 53)])),
-            raw(
-                At::PodIngress,
-                tagged(&packet, &three[..2]),
-                Outcome::NotOurs,
-                Out::Packet(tagged(&packet, &three[1..2])),
+            Step::Setup(
+                Setup::default()
+                    .service(first, Protocol::Udp, &[pod])
+                    .service(second, Protocol::Udp, &[pod])
+                    .ports(61_000, 1),
             ),
             raw(
                 At::PodIngress,
-                tagged(&packet, &three),
-                Outcome::NotIp,
-                Out::Packet(tagged(&packet, &three[1..])),
+                without(udp(client, first)),
+                Outcome::NewFlow,
+                Out::Packet(without(udp(client, pod))),
             ),
             raw(
-                At::PodEgress,
-                tagged(&arp, &three[..1]),
-                Outcome::NotIp,
-                Out::Packet(arp.clone()),
+                At::PodIngress,
+                without(udp(client, second)),
+                Outcome::Moved,
+                Out::Packet(without(udp(n.client(61_000), pod))),
             ),
         ],
     }

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packets to a VIP that nobody serves.
 
-use dataplane::model::Protocol;
+use std::net::SocketAddr;
+
+use dataplane::model::{Family, Protocol};
 use dataplane_common::Outcome;
 
-use super::{Case, Step, dropped, passes, refused};
+use super::{Case, Out, Step, dropped, passes, raw, refused};
 use crate::packet::{tcp, udp};
+use crate::packet_variants::Icmp;
 use crate::setup::{At, Names, Setup};
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
-    vec![no_endpoints(n), unknown_port(n), policy(n), owned(n)]
+    vec![
+        no_endpoints(n),
+        unknown_port(n),
+        policy(n),
+        owned(n),
+        odd_sources(n),
+    ]
 }
 
 fn no_endpoints(n: Names) -> Case {
@@ -79,5 +88,51 @@ fn owned(n: Names) -> Case {
             ),
             passes(At::PodIngress, &udp(client, vip), Outcome::OwnAddress),
         ],
+    }
+}
+
+fn odd_sources(n: Names) -> Case {
+    let (vip, empty) = (n.vip(1, 80), n.vip(2, 80));
+    let texts: &[&str] = match n.family {
+        Family::V4 => &[
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+        ],
+        Family::V6 => &["::", "::1", "ff02::1", "ff0e::9"],
+    };
+    let mut steps = vec![Step::Setup(
+        Setup::default()
+            .service(vip, Protocol::Udp, &[n.pod(1, 80)])
+            .service(vip, Protocol::Tcp, &[n.pod(1, 80)])
+            .service(empty, Protocol::Udp, &[])
+            .service(empty, Protocol::Tcp, &[]),
+    )];
+    let places = [At::PodIngress, At::UplinkIngress];
+    let mut passes_from = |source: SocketAddr, to: SocketAddr| {
+        for at in places {
+            for packet in [udp(source, to), tcp("S", source, to)] {
+                steps.push(passes(at, &packet, Outcome::OddSource));
+            }
+            let ping = Icmp::EchoRequest.message(source.ip(), to.ip(), &udp(source, to).bytes(), 64);
+            steps.push(raw(at, ping, Outcome::OddSource, Out::Untouched));
+        }
+    };
+    for to in [vip, empty, n.vip(1, 81)] {
+        for text in texts {
+            passes_from(SocketAddr::new(text.parse().expect("an address"), 40_000), to);
+        }
+        if to != vip {
+            passes_from(to, to);
+        }
+    }
+    steps.push(Step::Flows(0));
+    Case {
+        name: "what no single host can have sent is neither answered nor given to a backend",
+        steps,
     }
 }

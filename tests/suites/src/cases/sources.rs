@@ -4,9 +4,8 @@
 use dataplane::model::{Detect, Protocol};
 use dataplane_common::Outcome;
 
-use super::conversation::{Conversation, syn, syn_ack};
 use super::{Case, Out, Step, becomes, dropped, passes, raw, refused};
-use crate::packet::{tcp, udp};
+use crate::packet::{Chunk, sctp, tcp, udp};
 use crate::packet_variants::{Icmp, of_protocol};
 use crate::setup::{At, Names, Setup};
 
@@ -22,6 +21,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         detect_nobody(n),
         internal_local(n),
         unallocated(n),
+        untranslated(n),
         other_protocols(n),
     ]
 }
@@ -89,42 +89,88 @@ fn ranges_before_endpoints(n: Names) -> Case {
     }
 }
 
-/// A ClusterIP and a NodePort, with one backend on this node.
-fn local(n: Names) -> Setup {
-    let vip = n.vip(1, 80);
-    Setup::default()
-        .service(vip, TCP, &[n.pod(1, 8080)])
-        .node_port(vip, TCP, 30_080)
-        .own(n.node(0).ip(), true)
-}
-
 fn refuse_external(n: Names) -> Case {
     let (vip, pod) = (n.vip(1, 80), n.pod(1, 8080));
     let (outside, client) = (n.outside(40_000), n.client(40_000));
+    let setup = Setup::default()
+        .service(vip, TCP, &[pod])
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+        .refusing_external();
     Case {
         name: "a node refuses ClusterIPs to clients outside if it is configured to [41]",
         steps: vec![
-            Step::Setup(local(n).refusing_external()),
-            refused(At::UplinkIngress, &syn(outside, vip), Outcome::RejectedExternal),
-            Conversation::of_pod(client, vip, pod).opens(syn),
-            Conversation::from_outside(outside, n.node(30_080), pod).opens(syn),
+            Step::Setup(setup),
+            refused(
+                At::UplinkIngress,
+                &tcp("S", outside, vip),
+                Outcome::RejectedExternal,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", outside, n.node(30_080)),
+                Outcome::NewFlow,
+                outside,
+                pod,
+            ),
         ],
     }
 }
 
 fn masquerade_all(n: Names) -> Case {
-    let (pod, node) = (n.pod(1, 8080), n.node(61_234));
-    let conversation = Conversation::of_pod(n.client(61_234), n.vip(1, 80), pod);
+    let (vip, pod, client) = (n.vip(1, 80), n.pod(1, 8080), n.client(61_234));
+    let (node, setup) = (n.node(61_234), Setup::default().service(vip, TCP, &[pod]));
+    let setup = setup
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+        .masquerading_all();
     Case {
         name: "with masquerade-all a node masquerades every flow to a ClusterIP, and no other",
         steps: vec![
-            Step::Setup(local(n).masquerading_all()),
-            conversation.opens(syn),
-            conversation.leaves_as(node, syn, Outcome::Masqueraded),
-            conversation.comes_back_to(node, syn_ack),
-            conversation.is_answered(syn_ack),
+            Step::Setup(setup),
+            becomes(
+                At::PodIngress,
+                &tcp("S", client, vip),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                node,
+                pod,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("SA", pod, node).numbers(9_000, 1_001),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("SA", pod, client).numbers(9_000, 1_001),
+                Outcome::Translated,
+                vip,
+                client,
+            ),
             Step::Flows(4),
-            Conversation::of_pod(n.client(40_001), n.node(30_080), pod).opens(syn),
+            becomes(
+                At::PodIngress,
+                &tcp("S", n.client(40_001), n.node(30_080)),
+                Outcome::NewFlow,
+                n.client(40_001),
+                pod,
+            ),
             Step::Flows(6),
         ],
     }
@@ -143,7 +189,15 @@ fn detect_range(n: Names) -> Case {
     let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
     let range = n.range("203.0.113.0/24", "2001:db8::/64");
     let (inside, outside) = (n.outside(40_000), n.lent(7, 40_000));
-    let goes = |client, to| Conversation::from_outside(client, to, pod).opens(syn);
+    let goes = |client, to| {
+        becomes(
+            At::UplinkIngress,
+            &tcp("S", client, to),
+            Outcome::NewFlow,
+            client,
+            pod,
+        )
+    };
     Case {
         name: "a ClusterIP's clients in the pod range keep their address if pods are detected by address",
         steps: vec![
@@ -172,7 +226,15 @@ fn detect_range(n: Names) -> Case {
 fn detect_nobody(n: Names) -> Case {
     let (vip, node, pod) = (n.vip(1, 80), n.node(30_080), n.pod(2, 8080));
     let client = |port| n.outside(port);
-    let goes = |client, to| Conversation::from_outside(client, to, pod).opens(syn);
+    let goes = |client, to| {
+        becomes(
+            At::UplinkIngress,
+            &tcp("S", client, to),
+            Outcome::NewFlow,
+            client,
+            pod,
+        )
+    };
     Case {
         name: "no client of a ClusterIP is masqueraded if pods are not detected",
         steps: vec![
@@ -241,7 +303,6 @@ fn unallocated(n: Names) -> Case {
             raw(At::UplinkEgress, ping, Outcome::UnallocatedDropped, Out::Dropped),
             // A connection that is under way was let through before, and has an owner.
             passes(At::UplinkEgress, &tcp("A", client, nobody), Outcome::NotOurs),
-            passes(At::UplinkEgress, &udp(client, vip), Outcome::NotOurs),
             passes(At::UplinkEgress, &udp(client, n.outside(53)), Outcome::NotOurs),
             passes(At::PodEgress, &udp(nobody, client), Outcome::NotOurs),
         ],
@@ -273,5 +334,84 @@ fn other_protocols(n: Names) -> Case {
             untouched(other(balancer.ip())),
             untouched(other(n.pod(1, 1).ip())),
         ],
+    }
+}
+
+/// No program met these at ingress: the node's own, or a pod's before there was one on its device.
+fn untranslated(n: Names) -> Case {
+    let (client, vip) = (n.client(40_000), n.vip(1, 80));
+    let ping = Icmp::EchoRequest.message(client.ip(), vip.ip(), &udp(client, vip).bytes(), 48);
+    let cut = {
+        let mut frame = udp(client, vip).bytes();
+        frame.truncate(frame.len() - 10);
+        frame
+    };
+    let setup = Setup::default()
+        .service(vip, TCP, &[n.pod(1, 8080)])
+        .load_balancer(vip, TCP, n.lent(1, 80));
+    let ranges = [
+        None,
+        Some(n.range("10.96.0.0/16", "fd00:10:96::/112")),
+        Some(n.range("10.100.0.0/16", "fd00:10:100::/112")),
+    ];
+    let mut steps = Vec::new();
+    for range in ranges {
+        let setup = match range {
+            Some(range) => setup.clone().cluster_ips_from(range),
+            None => setup.clone(),
+        };
+        let is_judged = range.is_none_or(|range| range.contains(&vip.ip()));
+        let frames = [
+            tcp("S", client, vip).bytes(),
+            udp(client, vip).bytes(),
+            sctp(Chunk::Init, (0, 5), client, vip).bytes(),
+            ping.clone(),
+        ];
+        steps.push(Step::Setup(setup.clone()));
+        for frame in &frames {
+            steps.push(match is_judged {
+                true => raw(
+                    At::UplinkEgress,
+                    frame.clone(),
+                    Outcome::UntranslatedDropped,
+                    Out::Dropped,
+                ),
+                false => raw(At::UplinkEgress, frame.clone(), Outcome::NotOurs, Out::Untouched),
+            });
+            steps.push(raw(
+                At::PodEgress,
+                frame.clone(),
+                Outcome::NotOurs,
+                Out::Untouched,
+            ));
+        }
+        let outcome = match is_judged {
+            true => Outcome::UntranslatedDropped,
+            false => Outcome::Malformed,
+        };
+        let out = if is_judged { Out::Dropped } else { Out::Untouched };
+        steps.push(raw(At::UplinkEgress, cut.clone(), outcome, out));
+        steps.push(passes(
+            At::UplinkEgress,
+            &udp(client, n.lent(1, 80)),
+            Outcome::NotOurs,
+        ));
+        steps.push(Step::Setup(setup.clone().taking_over()));
+        for frame in &frames {
+            steps.push(raw(
+                At::UplinkEgress,
+                frame.clone(),
+                Outcome::NotOurs,
+                Out::Untouched,
+            ));
+        }
+        steps.push(Step::Setup(setup.owned(vip.ip())));
+        for frame in frames {
+            steps.push(raw(At::UplinkEgress, frame, Outcome::NotOurs, Out::Untouched));
+        }
+    }
+    Case {
+        name: "what is sent to a ClusterIP does not leave the node by an uplink as it is, but while taking over",
+        steps,
     }
 }

@@ -63,10 +63,8 @@ impl OnePod {
         if self.names.family == Family::V4 {
             wanted[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&frame[ETHERNET + 10..ETHERNET + 12]);
         }
-        if hop.peer != 0 {
-            let link = hop.link.map(u16::to_ne_bytes);
-            wanted[..12].copy_from_slice(link.as_flattened());
-        }
+        let link = hop.link.map(u16::to_ne_bytes);
+        wanted[..12].copy_from_slice(link.as_flattened());
         assert_eq!(frame, wanted);
     }
 }

@@ -99,7 +99,7 @@ fn random_packets_have_the_same_result_in_the_kernel_and_on_the_host() {
 const BATCH: u64 = 250;
 /// Outcomes that need a broken kernel, a table gone wrong, a device without an address, a socket, a
 /// route, or a mark that no test run can give a packet (`host/egress_skipped.rs` and the lab have that one).
-const NEVER: [Outcome; 11] = [
+const NEVER: [Outcome; 13] = [
     Outcome::RejectLimited,
     Outcome::RejectFailed,
     Outcome::FlowTableFull,
@@ -109,6 +109,8 @@ const NEVER: [Outcome; 11] = [
     Outcome::RewriteFailed,
     Outcome::OtherNamespace,
     Outcome::LeftToPackets,
+    Outcome::ConnectPassed,
+    Outcome::AnswerPassed,
     Outcome::FastPath,
     Outcome::EgressSkipped,
 ];

@@ -228,7 +228,10 @@ fn calls_to_unreachable_services_fail_at_once() {
                     let at = named(at, mapped);
                     let open = |kind| caller.open(kind, domains).unwrap();
                     assert_eq!(open(Kind::Tcp).connect(at), Err(errno), "TCP: {why}");
-                    assert_eq!(open(Kind::Udp).connect(at), Err(errno), "UDP: {why}");
+                    // It sends nothing: many only ask so for the address that the host would have.
+                    let connected = open(Kind::Udp);
+                    assert_eq!(connected.connect(at), Ok(()), "UDP: {why}");
+                    assert_eq!(connected.peer(), Ok(at), "UDP: {why}");
                     assert_eq!(open(Kind::Udp).send_to(at, "x"), Err(errno), "sendto: {why}");
                     assert_eq!(
                         open(Kind::Udp).send_message(at, "x"),
@@ -243,6 +246,45 @@ fn calls_to_unreachable_services_fail_at_once() {
         ask(&socket, web.at(Family::V4, 80));
         lab.settle().unwrap();
         assert_no_vip(capture, &[web, empty, local]);
+    }
+}
+
+/// Any process may have a NodePort's number for its own port. What it asks a server of the node is answered to it.
+#[test]
+#[ignore = "needs root"]
+fn a_server_of_the_node_answers_a_client_whose_port_is_a_node_port() {
+    const PORT: u16 = 5300;
+    for lab in clusters() {
+        let pod = echo_pod(&lab, 2, "elsewhere");
+        let spec = ServiceSpec::new("web").tcp_and_udp(80, 8080).node_port(30_080);
+        let web = lab.service(spec).unwrap();
+        lead(&lab, &web, &[pod.ready()]);
+        let node = lab.node(1);
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+        let _at_all = node.serve_echo(PORT).unwrap();
+        let _at_loopback = loopback.map(|addr| node.serve_echo_at((addr, PORT + 1).into()).unwrap());
+        for (family, loopback) in Family::ALL.into_iter().zip(loopback) {
+            for server in [
+                (loopback, PORT),
+                (loopback, PORT + 1),
+                (node.ips().get(family), PORT),
+            ] {
+                for _ in 0..3 {
+                    let client = node.netns().talk_from(30_080);
+                    let answer = client.ask_udp(server.into(), "who?").unwrap();
+                    assert_eq!(answer.pod, node.name(), "{family} at {server:?}");
+                    assert_eq!(answer.client.port(), 30_080);
+                }
+            }
+            // The NodePort itself is served as ever.
+            let caller = node.caller().unwrap();
+            let socket = caller.open(Kind::Udp, domains(family)).unwrap();
+            assert_eq!(
+                ask(&socket, (loopback, 30_080).into()).0.pod,
+                "elsewhere",
+                "{family}"
+            );
+        }
     }
 }
 

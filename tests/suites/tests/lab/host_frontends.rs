@@ -43,11 +43,18 @@ fn with_all_addresses() -> ServiceSpec {
         .external_ips(lent(2))
 }
 
-/// Connects a TCP and a UDP socket to an address: what pod answers each, or how the call failed.
+/// Connects a TCP and a UDP socket to an address: what pod answers each, or how the call failed. A UDP socket's connect
+/// sends nothing and never fails; a datagram with an address does.
 fn reached(caller: &Caller, to: SocketAddr) -> [Result<String, Errno>; 2] {
     let family = if to.is_ipv4() { Family::V4 } else { Family::V6 };
     [Kind::Tcp, Kind::Udp].map(|kind| {
         let socket = caller.open(kind, domains(family)).unwrap();
+        if kind == Kind::Udp {
+            caller
+                .open(kind, domains(family))
+                .unwrap()
+                .send_to(to, "hello\n")?;
+        }
         socket.connect(to)?;
         Ok(say(&socket))
     })

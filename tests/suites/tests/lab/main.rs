@@ -17,6 +17,7 @@ mod coexistence;
 mod collisions;
 mod endpoints;
 mod fast_path;
+mod frames;
 mod frontends;
 mod health;
 mod host_changes;
