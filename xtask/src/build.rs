@@ -15,11 +15,11 @@ pub(crate) struct Programs {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// With overflow checks and assertions, and there already once the unit tests have run: for tests.
+    /// For tests: with overflow checks and assertions, and already built once the unit tests have run.
     Debug,
-    /// For everything else.
+    /// For use.
     Release,
-    /// The same, and the bench.
+    /// For use, and the bench as well.
     Bench,
 }
 
@@ -27,8 +27,8 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile) -> anyhow::Result<Pro
     let mut build = workspace.cargo();
     build.args(["build", "--bins"]);
     match profile {
-        // The whole workspace, as the tests are built: with fewer packages, dependencies have fewer features, and
-        // cargo would build the large ones a second time.
+        // The whole workspace, as for the tests: with fewer packages, dependencies have fewer features, and cargo
+        // would build the large ones a second time.
         Profile::Debug => build.arg("--workspace"),
         Profile::Release => build.args(["--package", "dataplane", "--package", "lab", "--release"]),
         Profile::Bench => build.args(["--workspace", "--exclude", "xtask", "--release"]),

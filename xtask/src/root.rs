@@ -17,18 +17,18 @@ pub(crate) enum Root {
 }
 
 impl Root {
-    /// For a person at a terminal: sudo may ask for a password.
+    /// For a user at a terminal: sudo may ask for a password.
     pub(crate) fn interactive() -> anyhow::Result<Self> {
         if is_root() {
             return Ok(Self::Already);
         }
         if command::on_path("sudo").is_none() {
-            bail!("needs root, and there is no sudo: run it as root");
+            bail!("this needs root, and sudo is not installed: run it as root");
         }
         Ok(Self::Sudo)
     }
 
-    /// For scripts: only what works without a question.
+    /// For scripts: only if sudo asks for nothing.
     pub(crate) fn silent() -> Option<Self> {
         if is_root() {
             return Some(Self::Already);
@@ -42,7 +42,7 @@ impl Root {
             .then_some(Self::Sudo)
     }
 
-    /// The words to put before a command, as a user would.
+    /// The words before a command that runs it as root.
     pub(crate) fn prefix(self) -> &'static [&'static str] {
         match self {
             Self::Already => &[],

@@ -18,9 +18,9 @@ pub(super) fn markdown(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Appends the help of one command, then of those below it.
+/// Appends the help of one command, then of its subcommands.
 fn append(shunt: &Path, words: &mut Vec<String>, text: &mut String) -> anyhow::Result<()> {
-    // Width is the terminal's unless told; and no value may come from whoever generates.
+    // Without COLUMNS the width is the terminal's. Without the environment, no value of this machine gets in.
     let mut help = Command::new(shunt);
     let help = command::capture(help.args(&*words).arg("--help").env_clear().env("COLUMNS", "100"))?;
     let title = std::iter::once("shunt")
