@@ -90,7 +90,7 @@ pub use maps::traffic::ServiceTraffic;
 pub use outcome::{Outcome, Verdict};
 pub use packet::headers::{Headers, Layout, Parsed};
 pub use packet::ip::Ip;
-pub use packet::{Addressee, ChecksumField, Fault, Packet};
+pub use packet::{Addressee, ChecksumField, Fault, Mark, Packet};
 pub use socket::{Remote, Socket, connect, receive, reverse, send};
 pub use tables::route::{FibLookup, NextHop};
 pub use tables::work::Work;

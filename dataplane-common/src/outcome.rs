@@ -57,6 +57,8 @@ outcomes! {
     /// To a Service, from an address that no single host has (multicast, broadcast, loopback, unspecified); or to be
     /// answered with "port unreachable", and from the very address it goes to. Left for the stack to drop.
     OddSource = "odd_source" => Next,
+    /// Translated before by another ingress of this node, that of a device below this one (VLAN, macvlan) or before it.
+    AlreadyTranslated = "already_translated" => Next,
     /// Headers cut short or at odds with each other; left for the stack to judge.
     Malformed = "malformed" => Next,
     /// To an address of this node, and the node's own: a ClusterIP that it owns, or a port where a socket of it
@@ -134,6 +136,8 @@ outcomes! {
     PortsExhausted = "ports_exhausted" => Drop,
     /// SCTP that would need another port, which its checksum does not allow.
     SctpPortChange = "sctp_port_change" => Drop,
+    /// Of a masqueraded flow, whose entry is not there at egress: it would leave under the client's own address.
+    MasqueradeLost = "masquerade_lost" => Drop,
     /// To be masqueraded, but the device has no address of this family.
     NoMasqueradeAddress = "no_masquerade_address" => Drop,
     /// A frontend named a set or a backend that is not there.

@@ -13,16 +13,29 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
-use dataplane_common::{Addressee, Checksum, ChecksumField, Fault, Packet, Wire};
+use dataplane_common::{Addressee, Checksum, ChecksumField, Fault, Mark, Packet, Wire};
 
 /// `BPF_F_IPV6`: an IPv6 address changed, so the sum that a device took over the whole packet stays
 /// right as it is. Since Linux 6.16 (commit ead7f9b8de65), and in stable kernels from then on.
 const BPF_F_IPV6: u64 = 1 << 7;
 
-/// [`Packet::mark_done`]'s mark, in `tc_index`: it goes with the packet from a device's ingress to another's egress, and
-/// nothing has used it since the dsmark scheduler and the tcindex classifier were taken out (Linux 6.3), but for GRED
-/// with its low 4 bits and Cilium's programs with its low 5. Those are 0 here.
-const DONE: u32 = 0x5300;
+/// The part of a mark that only this node has. Marks are in `tc_index`, which goes with the packet from a device's ingress
+/// to another's egress, and which the kernel has had no use for since the dsmark scheduler and the tcindex classifier were
+/// taken out (Linux 6.3), but for GRED with its low 4 bits. Cilium's programs use the low 5. Those are 0 here; above them
+/// are 2 bits for the [`Mark`] and 9 for the node, because the nodes of kind share one kernel. Set by the agent, and
+/// constant for the verifier.
+#[unsafe(no_mangle)]
+static NODE_MARK: u32 = 0x5300;
+/// Where the [`Mark`] is.
+const MARK_SHIFT: u32 = 5;
+const MARK_BITS: u32 = 3 << MARK_SHIFT;
+
+/// The value of [`NODE_MARK`] that the agent has set.
+#[inline(always)]
+fn node_mark() -> u32 {
+    // SAFETY: a constant of this object. Volatile: its value here is not what it will be.
+    unsafe { core::ptr::read_volatile(&raw const NODE_MARK) }
+}
 
 /// The longest headers that are read in place: Ethernet, IPv6, TCP.
 const HEADERS: u32 = 14 + 40 + 20;
@@ -94,9 +107,9 @@ impl<const L3: usize> Skb<L3> {
 
 impl<const L3: usize> Skb<L3> {
     #[inline(always)]
-    fn set_mark(&mut self, mark: u32) {
+    fn set_index(&mut self, index: u32) {
         // SAFETY: the program's own context; the kernel lets this field be written.
-        unsafe { (&raw mut (*self.0).tc_index).write(mark) };
+        unsafe { (&raw mut (*self.0).tc_index).write(index) };
     }
 
     #[inline(always)]
@@ -262,17 +275,27 @@ impl<const L3: usize> Packet for Skb<L3> {
     }
 
     #[inline(always)]
-    fn mark_done(&mut self) {
-        self.set_mark(DONE);
+    fn mark(&self) -> Option<Mark> {
+        let index = self.get().tc_index;
+        if index & !MARK_BITS != node_mark() {
+            return None;
+        }
+        match (index & MARK_BITS) >> MARK_SHIFT {
+            1 => Some(Mark::Done),
+            2 => Some(Mark::Translated),
+            3 => Some(Mark::Masquerade),
+            _ => None,
+        }
     }
 
     #[inline(always)]
-    fn take_mark(&mut self) -> bool {
-        let marked = self.get().tc_index == DONE;
-        if marked {
-            self.set_mark(0);
-        }
-        marked
+    fn set_mark(&mut self, mark: Mark) {
+        self.set_index(node_mark() | (mark as u32) << MARK_SHIFT);
+    }
+
+    #[inline(always)]
+    fn clear_mark(&mut self) {
+        self.set_index(0);
     }
 
     #[inline(always)]

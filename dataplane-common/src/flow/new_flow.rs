@@ -198,6 +198,13 @@ fn plain<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     if !holder.state.has(State::REPLY) {
         return passes;
     }
+    // The SYN that made this entry, on its second way into the node, past a device that keeps no mark.
+    if work.headers.segment.opens()
+        && work.headers.segment.sequence == holder.isn
+        && !holder.state.has(State::REPLIED)
+    {
+        return Branch::End(Outcome::AlreadyTranslated);
+    }
     if is_over(&work.other_key, &holder, work.value.last_seen) {
         return Branch::Stale;
     }

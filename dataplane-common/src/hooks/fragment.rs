@@ -14,9 +14,12 @@
 //! Costs a first part two lookups more, a later one a lookup instead of a flow's; other packets
 //! the test of a word.
 
+use crate::hooks::mark_of;
+use crate::maps::flow_state::State;
 use crate::maps::fragments::{FragmentKey, FragmentValue};
 use crate::outcome::Outcome;
 use crate::packet::Packet;
+use crate::packet::headers::FragmentPart;
 use crate::packet::ip::Ip;
 use crate::packet::rewrite::address_difference;
 use crate::tables::work::Work;
@@ -54,9 +57,9 @@ pub(crate) fn follow<F: Ip, P: Packet, T: Tables<F>>(
     if tables.now().since(first.seen) > TIMEOUT {
         return None;
     }
-    let direction = match first.reply {
-        0 => Direction::Request,
-        _ => Direction::Reply,
+    let direction = match first.kind.has(State::REPLY) {
+        false => Direction::Request,
+        true => Direction::Reply,
     };
     tables.count(
         first.service,
@@ -71,7 +74,12 @@ pub(crate) fn follow<F: Ip, P: Packet, T: Tables<F>>(
     };
     let sum = address_difference::<F>(old, &first.addr);
     match F::set_address(packet, key.hook(), first.addr, sum, false) {
-        Ok(()) => Some(Outcome::FragmentTranslated),
+        Ok(()) => {
+            if key.hook() == Hook::Ingress {
+                packet.set_mark(mark_of(first.kind, FragmentPart::Later));
+            }
+            Some(Outcome::FragmentTranslated)
+        }
         Err(_) => Some(Outcome::RewriteFailed),
     }
 }

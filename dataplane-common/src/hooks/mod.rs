@@ -16,11 +16,10 @@ use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
 use crate::maps::devices::DeviceKind;
 use crate::maps::flow_state::State;
-use crate::maps::flows::Entry;
 use crate::outcome::Outcome;
 use crate::packet::headers::{FragmentPart, Parsed};
 use crate::packet::ip::Ip;
-use crate::packet::{Addressee, Packet};
+use crate::packet::{Addressee, Mark, Packet};
 use crate::tables::Tables;
 use crate::tables::work::Work;
 use crate::value::family::Family;
@@ -33,8 +32,10 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
     if !packet.is_for_host() && !is_met_here(packet, tables) {
         return Outcome::NotForDevice;
     }
-    // The mark is not ours: a pod can forward packets with one, or set one itself.
-    packet.take_mark();
+    // It came by another device of this node before. (A pod may set the mark, too: its packets are then left as they are.)
+    if packet.mark().is_some() {
+        return Outcome::AlreadyTranslated;
+    }
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
     };
@@ -63,7 +64,7 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
                 };
                 // A pod's device has no egress that would take the mark away.
                 if outcome == Outcome::Translated || work.hop.peer == 0 {
-                    mark_done(packet, work, entry);
+                    packet.set_mark(mark_of(entry.get().state, work.headers.part));
                 }
                 Step::Done(outcome)
             }
@@ -79,7 +80,13 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
             work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
             match passes(tables, work) {
                 true => Outcome::NotOurs,
-                false => new_flow(packet, tables, work),
+                false => {
+                    let outcome = new_flow(packet, tables, work);
+                    if outcome.writes_flow() {
+                        packet.set_mark(first_mark(work.value.state));
+                    }
+                    outcome
+                }
             }
         }
     };
@@ -92,17 +99,19 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
 /// A packet that goes out by a device, after it was routed.
 #[inline(always)]
 pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Outcome {
-    if packet.take_mark() {
+    let mark = packet.take_mark();
+    if mark == Some(Mark::Done) {
         return Outcome::EgressSkipped;
     }
     let Some(work) = tables.work() else {
         return Outcome::NoMemory;
     };
+    work.is_masqueraded = (mark == Some(Mark::Masquerade)) as u32;
     match work.headers.parse(packet, Hook::Egress) {
         Parsed::Whole => {}
         Parsed::Fragment => {
             let followed = fragment::follow(packet, tables, work);
-            return followed.unwrap_or_else(|| leaving(tables, work));
+            return followed.unwrap_or_else(|| of_no_flow(tables, work));
         }
         Parsed::OtherProtocol => {
             return match icmp_error::error(packet, tables, work) {
@@ -113,10 +122,11 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
         Parsed::Malformed => return malformed_leaving(tables, work),
     }
     let outcome = match tables.flow(&work.headers.key) {
-        None if work.headers.continues() => Outcome::NotOurs,
-        None => leaving(tables, work),
+        None if work.headers.continues() && work.is_masqueraded == 0 => Outcome::NotOurs,
+        None => of_no_flow(tables, work),
         Some(entry) => match established(packet, tables, work, entry) {
             Step::Done(outcome) => outcome,
+            Step::Start(_) if work.is_masqueraded != 0 => of_no_flow(tables, work),
             // A flow that is over claims nothing: this is another flow's packet.
             Step::Start(_) => Outcome::NotOurs,
         },
@@ -127,13 +137,39 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
     outcome
 }
 
-/// Marks a packet that was translated at ingress, so that egress need not look at it. Not marked are packets that
-/// egress has something for: a reply's source, a masquerade, or what later parts of the packet need.
+/// The mark of a packet that ingress rewrote by a flow in this state. Egress has something for a reply (its source), a
+/// masquerade, and a fragment (what the later ones need).
 #[inline(always)]
-fn mark_done<F: Ip, P: Packet>(packet: &mut P, work: &Work<F>, entry: Entry<'_, F>) {
-    let at_egress = State::REPLY.0 | State::MASQUERADE.0;
-    if entry.get().state.0 & at_egress == 0 && work.headers.part == FragmentPart::All {
-        packet.mark_done();
+pub(crate) fn mark_of(state: State, part: FragmentPart) -> Mark {
+    let mark = first_mark(state);
+    if mark == Mark::Translated && !state.has(State::REPLY) && part == FragmentPart::All {
+        return Mark::Done;
+    }
+    mark
+}
+
+/// The same for a flow's first packet, which egress judges for the whole flow.
+#[inline(always)]
+fn first_mark(state: State) -> Mark {
+    match state.0 & (State::MASQUERADE.0 | State::REPLY.0) == State::MASQUERADE.0 {
+        true => Mark::Masquerade,
+        false => Mark::Translated,
+    }
+}
+
+/// A packet at egress that no flow claims. One that ingress gave to a backend under the client's own address must not
+/// leave with it: the backend's answer would pass this node by. Something else may have put an address of the node in
+/// its place, as CNIs do.
+#[inline(never)]
+fn of_no_flow<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> Outcome {
+    let is_nodes = || {
+        tables
+            .address(&work.headers.key.src)
+            .is_some_and(|flags| flags.has(AddressFlags::NODE))
+    };
+    match work.is_masqueraded != 0 && !is_nodes() {
+        true => Outcome::MasqueradeLost,
+        false => leaving(tables, work),
     }
 }
 
@@ -211,6 +247,9 @@ fn other_protocol<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T, wo
         }
         outcome => outcome,
     };
+    if outcome == Outcome::ErrorTranslated {
+        packet.set_mark(Mark::Translated);
+    }
     if outcome == Outcome::RejectedProtocol {
         return reject(packet, tables, &work.headers, outcome);
     }

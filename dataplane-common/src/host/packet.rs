@@ -3,7 +3,7 @@
 
 use std::vec::Vec;
 
-use crate::packet::{Addressee, ChecksumField, Fault, Packet};
+use crate::packet::{Addressee, ChecksumField, Fault, Mark, Packet};
 use crate::value::checksum::Checksum;
 use crate::value::wire::Wire;
 
@@ -15,8 +15,8 @@ const ADDRESS: [u8; 6] = [0; 6];
 pub struct HostPacket {
     /// The frame.
     pub bytes: Vec<u8>,
-    /// Whether ingress has left its mark ([`Packet::mark_done`]).
-    pub marked: bool,
+    /// The mark that ingress has left.
+    pub mark: Option<Mark>,
 }
 
 impl Packet for HostPacket {
@@ -104,12 +104,16 @@ impl Packet for HostPacket {
         Ok(true)
     }
 
-    fn mark_done(&mut self) {
-        self.marked = true;
+    fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
-    fn take_mark(&mut self) -> bool {
-        core::mem::take(&mut self.marked)
+    fn set_mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
+    }
+
+    fn clear_mark(&mut self) {
+        self.mark = None;
     }
 
     fn make_room(&mut self, keep: usize, room: usize) -> Result<(), Fault> {

@@ -57,8 +57,8 @@ pub struct Device {
     pub local: u32,
     /// 1: the device has a peer in another network namespace, and packets can be put there at once; else 0.
     pub peer: u32,
-    /// 1: the device is a port of a bridge, so frames with another link-layer address than its own may be for the
-    /// bridge; else 0.
+    /// 1: the device is a port of a bridge or switch, so frames with another link-layer address than its own may be for
+    /// the node; else 0.
     pub bridge_port: u32,
 }
 

@@ -48,8 +48,8 @@ pub struct FragmentValue<F: Family> {
     pub(crate) service: ServiceId,
     /// When the first part came.
     pub seen: Tick,
-    /// Whether it is a reply: 0 or 1.
-    pub(crate) reply: u32,
+    /// Whether it is a reply, and whether its flow is masqueraded: of its state, these bits.
+    pub(crate) kind: State,
 }
 
 impl<F: Family> FragmentValue<F> {
@@ -59,7 +59,7 @@ impl<F: Family> FragmentValue<F> {
             addr: flow.addr,
             service: flow.service,
             seen: now,
-            reply: flow.state.has(State::REPLY) as u32,
+            kind: State(flow.state.0 & (State::REPLY.0 | State::MASQUERADE.0)),
         }
     }
 }

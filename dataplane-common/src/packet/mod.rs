@@ -42,6 +42,19 @@ pub enum Addressee {
     Many,
 }
 
+/// The mark that ingress leaves on a packet that it rewrote. Another ingress of this node passes such a packet, and the
+/// first egress takes the mark away.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// Egress has nothing to write.
+    Done = 1,
+    /// Egress looks at it as at any other.
+    Translated = 2,
+    /// Its flow is masqueraded: it must not leave under its client's own address.
+    Masquerade = 3,
+}
+
 /// A packet, from its link-layer header (if the device has one) on. Offsets are in bytes from there.
 pub trait Packet {
     /// Where the IP header is: behind an Ethernet header, or at 0 on a device without one.
@@ -100,11 +113,24 @@ pub trait Packet {
     /// [`Packet::store_unbalanced`].
     fn adjust_checksum(&mut self, field: ChecksumField, difference: Checksum) -> Result<bool, Fault>;
 
-    /// Leaves a mark for egress: all that this flow's packets need was written at ingress.
-    fn mark_done(&mut self);
+    /// The mark that an ingress of this node left.
+    fn mark(&self) -> Option<Mark>;
 
-    /// Takes the mark of [`Packet::mark_done`] away; whether it was there.
-    fn take_mark(&mut self) -> bool;
+    /// Leaves a mark for the hooks that the packet meets next on this node.
+    fn set_mark(&mut self, mark: Mark);
+
+    /// Takes the mark of [`Packet::set_mark`] away, and returns it.
+    #[inline(always)]
+    fn take_mark(&mut self) -> Option<Mark> {
+        let mark = self.mark();
+        if mark.is_some() {
+            self.clear_mark();
+        }
+        mark
+    }
+
+    /// Takes this node's mark away.
+    fn clear_mark(&mut self);
 
     /// Cuts the packet to its link-layer header and `keep` bytes more, then makes `room` bytes of
     /// unspecified content between the two.

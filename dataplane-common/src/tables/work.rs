@@ -39,6 +39,8 @@ pub struct Work<F: Family> {
     pub(crate) fragment: FragmentKey<F>,
     /// A `NextStep` of the fast path: how a reply goes on.
     pub(crate) next_step: u32,
+    /// 1: at egress, the packet is of a masqueraded flow; else 0.
+    pub(crate) is_masqueraded: u32,
     /// Where the packet goes on without the host's stack.
     pub(crate) hop: NextHop,
 }
@@ -61,6 +63,7 @@ impl<F: Family> Work<F> {
             quoted: headers,
             fragment: FragmentKey::new(&headers.key, headers.fragment),
             next_step: 0,
+            is_masqueraded: 0,
             hop: NextHop::default(),
         }
     }

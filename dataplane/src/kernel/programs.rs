@@ -18,6 +18,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
 use super::features::{chooses_errors, has_tcx};
+use super::netns::node_mark;
 use super::pins::{Pins, PinsError};
 use super::syscall::detach_link;
 use crate::causes::Causes;
@@ -142,11 +143,13 @@ impl Programs {
         }
         pins.prepare()?;
         let can_choose_error = u8::from(chooses_errors());
+        let node_mark = node_mark();
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.maps())
             .map_pin_path("peers", pins.map("peers"))
             .override_global("CAN_CHOOSE_ERROR", &can_choose_error, true)
+            .override_global("NODE_MARK", &node_mark, true)
             .map_max_entries("sets", sizes.sets())
             .map_max_entries("services", sizes.max_services)
             .map_max_entries("traffic", sizes.max_services);

@@ -11,7 +11,8 @@ use dataplane::plan::ServiceId;
 use dataplane_common as common;
 use dataplane_common::host::{HostPacket, HostSocket, HostTables};
 use dataplane_common::{
-    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, NextHop, Outcome, Port, Tables, Tick, V4, V6,
+    Addr6, Call, Config, Device, DeviceKind, FlowKey, Hook, Mark, NextHop, Outcome, Port, Tables, Tick, V4,
+    V6,
 };
 use ipnet::IpNet;
 
@@ -72,10 +73,10 @@ impl Host {
 }
 
 impl Host {
-    /// Runs a packet that ingress has left its mark on, or not; see [`HostPacket::marked`].
-    pub fn run_on(&mut self, at: At, packet: &[u8], marked: bool) -> (Outcome, HostPacket) {
+    /// Runs a packet with this mark.
+    pub fn run_on(&mut self, at: At, packet: &[u8], mark: Option<Mark>) -> (Outcome, HostPacket) {
         let bytes = packet.to_vec();
-        let mut packet = HostPacket { bytes, marked };
+        let mut packet = HostPacket { bytes, mark };
         let device = device(at, self.bridged);
         let outcome = match packet.bytes.get(12..14) {
             Some([0x08, 0x00]) => steer(&mut self.v4, at, device, &mut packet),
@@ -118,7 +119,7 @@ impl Datapath for Host {
     }
 
     fn run(&mut self, at: At, packet: &[u8]) -> (Outcome, Vec<u8>) {
-        let (outcome, packet) = self.run_on(at, packet, false);
+        let (outcome, packet) = self.run_on(at, packet, None);
         (outcome, packet.bytes)
     }
 

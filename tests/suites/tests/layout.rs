@@ -70,12 +70,12 @@ fn a_changed_layout_is_another_version() {
             20, 52, 184, 552, 44,
         ],
         [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 5],
-        "not_ip not_ours egress_skipped not_for_device odd_source malformed own_address taken_over contested stale_removed other_namespace \
+        "not_ip not_ours egress_skipped not_for_device odd_source already_translated malformed own_address taken_over contested stale_removed other_namespace \
          left_to_packets connect_passed answer_passed translated fast_path new_flow resteered \
          reopened moved plain_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
          rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
          source_dropped unallocated_dropped untranslated_dropped stray_icmp fragment_dropped flow_table_full ports_exhausted sctp_port_change \
-         no_masquerade_address backend_missing no_memory rewrite_failed",
+         masquerade_lost no_masquerade_address backend_missing no_memory rewrite_failed",
     );
     assert_eq!((MAP_ABI, sizes, meanings, names.join(" ").as_str()), known);
 }

@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use dataplane_common::Config;
 
 use crate::cli::args::CgroupArgs;
-use crate::kernel::{Pins, Programs, detach_sockets};
-use crate::sockets::{CgroupRoot, SocketLb, netns_cookie};
+use crate::kernel::{Pins, Programs, detach_sockets, netns_cookie};
+use crate::sockets::{CgroupRoot, SocketLb};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SocketArgs {

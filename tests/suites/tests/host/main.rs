@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The case table through the host build of the decisions, and what a kernel's test run has no place for. Needs nothing.
 
-mod egress_skipped;
 mod fast_path;
+mod marks;
 mod one_pod;
 
 use dataplane::model::Family;

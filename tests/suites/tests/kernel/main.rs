@@ -98,8 +98,8 @@ fn random_packets_have_the_same_result_in_the_kernel_and_on_the_host() {
 /// Packets from one set of empty tables to the next: before all answers of a quiet time are given (1,024).
 const BATCH: u64 = 250;
 /// Outcomes that need a broken kernel, a table gone wrong, a device without an address, a socket, a
-/// route, or a mark that no test run can give a packet (`host/egress_skipped.rs` and the lab have that one).
-const NEVER: [Outcome; 13] = [
+/// route, or a mark that no test run can give a packet (`host/marks.rs` and the lab have that one).
+const NEVER: [Outcome; 15] = [
     Outcome::RejectLimited,
     Outcome::RejectFailed,
     Outcome::FlowTableFull,
@@ -113,6 +113,8 @@ const NEVER: [Outcome; 13] = [
     Outcome::AnswerPassed,
     Outcome::FastPath,
     Outcome::EgressSkipped,
+    Outcome::AlreadyTranslated,
+    Outcome::MasqueradeLost,
 ];
 
 fn setting(name: &str, otherwise: u64) -> u64 {
