@@ -9,7 +9,7 @@ use aya::util::KernelVersion;
 
 use super::args::{CgroupArgs, RootArgs};
 use super::output::{line, table};
-use crate::kernel::{chooses_errors, is_bpf, packets_may_preempt};
+use crate::kernel::{self, Pins, chooses_errors, is_bpf, packets_may_preempt};
 use crate::sockets::{CgroupRoot, Diag};
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ("sockets", sockets()),
         ("capabilities", capabilities()),
         ("forwarding", forwarding()),
+        ("other programs", other_programs(&Pins::new(&args.root.bpf_root))),
     ];
     let mut good = true;
     let rows: Vec<_> = findings
@@ -195,5 +196,73 @@ fn forwarding() -> Finding {
         (false, false) => {
             Finding::Note("off: the CNI must turn it on, or set net.ipv4.ip_forward=1".to_owned())
         }
+    }
+}
+
+/// Programs of others on this machine's devices: with which of them Shunt cannot work, and where they stand.
+fn other_programs(pins: &Pins) -> Finding {
+    let devices = nix::net::if_::if_nameindex();
+    let devices = devices.iter().flat_map(|all| all.iter());
+    let found: Vec<(String, kernel::OtherProgram)> = devices
+        .flat_map(|device| {
+            let name = device.name().to_string_lossy().into_owned();
+            let others = kernel::other_programs(pins, device.index());
+            others.into_iter().map(move |other| (name.clone(), other))
+        })
+        .collect();
+    judge_others(&found)
+}
+
+fn judge_others(found: &[(String, kernel::OtherProgram)]) -> Finding {
+    if found.is_empty() {
+        return Finding::Good("no other program on any device".to_owned());
+    }
+    if found.iter().any(|(_, other)| other.name.starts_with("cil_")) {
+        return Finding::Note(
+            "Cilium's: its BPF host routing hands replies to pods past Shunt (unsupported): set bpf.hostLegacyRouting=true, \
+             and leave kubeProxyReplacement off"
+                .to_owned(),
+        );
+    }
+    let named: Vec<_> = found
+        .iter()
+        .map(|(device, other)| {
+            format!(
+                "{} at {} of {device} ({})",
+                other.name, other.hook, other.attached_by
+            )
+        })
+        .collect();
+    Finding::Note(format!(
+        "{}: one at egress that ends the chain (TC_ACT_OK) hides replies from Shunt",
+        named.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_programs_are_named_and_ciliums_host_routing_is_unsupported() {
+        let other = |name: &str| {
+            (
+                "eth0".to_owned(),
+                kernel::OtherProgram {
+                    hook: "egress",
+                    before: true,
+                    attached_by: "tcx".to_owned(),
+                    name: name.to_owned(),
+                },
+            )
+        };
+        let text = |finding| match finding {
+            Finding::Good(text) | Finding::Note(text) | Finding::Bad(text) => text,
+        };
+        assert!(text(judge_others(&[])).starts_with("no other"));
+        assert!(
+            text(judge_others(&[other("flow_logger")])).starts_with("flow_logger at egress of eth0 (tcx)")
+        );
+        assert!(text(judge_others(&[other("cil_from_netdev")])).contains("unsupported"));
     }
 }

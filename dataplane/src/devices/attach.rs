@@ -9,9 +9,10 @@ use dataplane_common::{Device, DeviceKind};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::stream::TryStreamExt;
-use rtnetlink::packet_core::NetlinkMessage;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::classify::{Classified, PodDevices, Rules};
@@ -19,13 +20,16 @@ use super::inventory::{Inventory, Link};
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
-use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach};
+use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach, other_programs};
 use crate::model::NodeAddresses;
 use crate::watch::{Batch, Sender};
 
 /// After a failure, and as a safety net against lost netlink messages, everything is read again.
 const RETRY: Duration = Duration::from_secs(1);
 const RESYNC: Duration = Duration::from_secs(60);
+
+/// How often the order of programs on the devices is looked at: links of other programs come without a message.
+const LOOK: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevicesError {
@@ -52,6 +56,8 @@ pub struct Attacher {
     bridges: BTreeSet<u32>,
     known_addresses: NodeAddresses,
     metrics: DeviceMetrics,
+    /// Devices on which our programs had to move.
+    reordered: BTreeSet<u32>,
     failed: bool,
 }
 
@@ -68,6 +74,7 @@ impl Attacher {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Tc,
         ];
         let (connection, handle, messages) = new_multicast_connection(&groups)?;
         tokio::spawn(connection);
@@ -84,6 +91,7 @@ impl Attacher {
             bridges: BTreeSet::new(),
             known_addresses: NodeAddresses::new(),
             metrics,
+            reordered: BTreeSet::new(),
             failed: false,
         };
         attacher.read_all().await?;
@@ -94,30 +102,71 @@ impl Attacher {
 
     /// Runs until the receiver of the node's addresses is gone.
     pub async fn run(mut self, sender: Sender) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut read_at = Instant::now();
         loop {
             if !self.send_addresses(&sender).await {
                 return;
             }
             let pause = if self.failed { RETRY } else { RESYNC };
-            match tokio::time::timeout(pause, self.messages.next()).await {
-                Ok(Some((message, _))) => self.take_in(message),
-                Ok(None) => {
-                    warn!("netlink socket closed: new pods get no programs: restart the agent");
-                    return;
+            tokio::select! {
+                message = self.messages.next() => match message {
+                    Some((message, _)) => self.take_in(message),
+                    None => {
+                        warn!("netlink socket closed: new pods get no programs: restart the agent");
+                        return;
+                    }
+                },
+                () = tokio::time::sleep_until((read_at + pause).into()) => {
+                    read_at = Instant::now();
+                    self.resync().await;
                 }
-                Err(_) => self.resync().await,
+                _ = look.tick() => self.put_in_order(),
             }
         }
     }
 
     fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) {
         let since = Instant::now();
+        let mut has_filter = is_filter(&message);
         let mut changed = self.inventory.apply(message);
         while let Ok((message, _)) = self.messages.try_recv() {
+            has_filter |= is_filter(&message);
             changed |= self.inventory.apply(message);
         }
         if changed {
             self.reconcile(since);
+        }
+        if has_filter {
+            self.put_in_order();
+        }
+    }
+
+    /// Puts our programs back where they belong, if another one has come before or after them.
+    fn put_in_order(&mut self) {
+        for (index, classified) in &self.current {
+            let to = Attachment {
+                device: &classified.name,
+                ifindex: *index,
+                ethernet: classified.ethernet,
+            };
+            match self.programs.put_in_order(&to) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.metrics.reorders.inc();
+                    if self.reordered.insert(*index) {
+                        let others = other_programs(&self.pins, *index);
+                        info!(
+                            device = classified.name,
+                            ?others,
+                            "put back in order: first at ingress, last at egress"
+                        );
+                    }
+                }
+                // A device that has just gone says so itself.
+                Err(error) => debug!(device = classified.name, %error, "not put in order"),
+            }
         }
     }
 
@@ -227,6 +276,7 @@ impl Attacher {
     }
 
     fn detach(&mut self, index: u32) {
+        self.reordered.remove(&index);
         let Some(classified) = self.current.remove(&index) else {
             return;
         };
@@ -291,4 +341,14 @@ impl Attacher {
             .await
             .is_ok()
     }
+}
+
+/// Whether it says that a device has another filter.
+fn is_filter(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
+    matches!(
+        message.payload,
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewTrafficFilter(_) | RouteNetlinkMessage::DelTrafficFilter(_)
+        )
+    )
 }

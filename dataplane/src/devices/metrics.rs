@@ -13,6 +13,7 @@ pub struct DeviceMetrics {
     pub attach_duration: Histogram,
     pub attached: Gauge,
     pub failures: Counter,
+    pub reorders: Counter,
 }
 
 impl DeviceMetrics {
@@ -21,6 +22,7 @@ impl DeviceMetrics {
             attach_duration: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             attached: Gauge::default(),
             failures: Counter::default(),
+            reorders: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("shunt_device");
         registry.register_with_unit(
@@ -38,6 +40,11 @@ impl DeviceMetrics {
             "attach_failures",
             "Failed attempts to attach to a device",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "reorders",
+            "Times that programs were put back in their place on a device: first at ingress, last at egress",
+            metrics.reorders.clone(),
         );
         metrics
     }

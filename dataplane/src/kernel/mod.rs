@@ -5,7 +5,9 @@
 //! command line find it the same way: by path. `programs` loads the object and attaches it, `maps`
 //! reads and writes the maps, `store` is the planner's view of those maps.
 
+mod attach;
 mod cgroup;
+mod chain;
 mod collector;
 pub mod convert;
 mod counters;
@@ -15,13 +17,16 @@ mod maps;
 mod netns;
 mod pins;
 mod programs;
+mod sizes;
 mod store;
 mod sweep;
 mod syscall;
 #[cfg(test)]
 mod tests;
 
+pub use attach::{AttachError, Attachment, attached, detach};
 pub use cgroup::{SocketsError, detach_sockets, sockets_cgroup};
+pub use chain::{OtherProgram, other_programs};
 pub use collector::KernelCollector;
 pub use counters::{Counters, OutcomeCount, Traffic};
 pub use family::HostFamily;
@@ -29,6 +34,7 @@ pub use features::{chooses_errors, packets_may_preempt};
 pub use maps::{FamilyMaps, OpenError, PinnedMaps};
 pub use netns::netns_cookie;
 pub use pins::{Pins, PinsError, is_bpf};
-pub use programs::{AttachError, Attachment, LoadError, Programs, Sizes, attached, detach};
+pub use programs::{LoadError, Programs};
+pub use sizes::Sizes;
 pub use store::KernelMaps;
 pub use sweep::Sweeper;

@@ -62,6 +62,11 @@ impl Pins {
         self.links().join(format!("{ifindex}-{}", hook.as_str()))
     }
 
+    /// Where a link is that is about to take its place.
+    pub(super) fn new_link(&self, ifindex: u32, hook: Hook) -> PathBuf {
+        self.links().join(format!("{ifindex}-new-{}", hook.as_str()))
+    }
+
     /// The link of a socket call.
     pub fn socket_link(&self, call: &str) -> PathBuf {
         self.links().join(call)

@@ -19,7 +19,7 @@ use super::convert::{
 };
 use super::family::HostFamily;
 use super::maps::{FamilyMaps, PinnedMaps};
-use super::programs::Sizes;
+use super::sizes::Sizes;
 use crate::model::{Family, FrontendKey, Networks, Protocol, ServicePortName};
 use crate::plan::{
     Backend, BackendId, BackendState, Bound, Capacity, KernelState, Maps, MapsError, Op, ServiceId, SetId,

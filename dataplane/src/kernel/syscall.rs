@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bpf() commands that aya 0.14 does not have: reading and writing many slots at once, detaching a link, reading
-//! the cgroup of a link, and replacing the program of a link.
+//! The bpf() commands that aya 0.14 does not have, or has only for root: reading and writing many slots at once,
+//! detaching a link now, asking a link what it is of and giving it another program, and listing a device's programs.
 
 use std::ffi::CString;
 use std::io;
@@ -15,7 +15,9 @@ use nix::libc;
 
 /// Of `enum bpf_cmd` (linux/bpf.h).
 const OBJ_GET: libc::c_long = 7;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const PROG_QUERY: libc::c_long = 16;
 /// For arrays since Linux 5.6.
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
@@ -199,12 +201,27 @@ struct CgroupLinkInfo {
 pub(super) fn link_cgroup(pin: &Path) -> io::Result<u64> {
     let link = open_link(pin)?;
     let mut info = CgroupLinkInfo::default();
+    info_of(&link, (&raw mut info) as u64, size_of::<CgroupLinkInfo>())?;
+    Ok(info.cgroup)
+}
+
+/// The program of a pinned link: the kernel's number.
+pub(super) fn link_program(pin: &Path) -> io::Result<u32> {
+    let link = open_link(pin)?;
+    let mut info = CgroupLinkInfo::default();
+    info_of(&link, (&raw mut info) as u64, size_of::<CgroupLinkInfo>())?;
+    Ok(info.program)
+}
+
+/// Asks a link or program for what it is.
+fn info_of(of: &OwnedFd, info: u64, length: usize) -> io::Result<()> {
     let ask = InfoAttr {
-        fd: link.as_raw_fd(),
-        length: size_of::<CgroupLinkInfo>() as u32,
-        info: (&raw mut info) as u64,
+        fd: of.as_raw_fd(),
+        length: length as u32,
+        info,
     };
-    // SAFETY: `ask` is a valid `bpf_attr` for this command, and the kernel writes at most `length` bytes.
+    // SAFETY: `ask` is a valid `bpf_attr` for this command; callers give memory of `length` bytes, and the kernel writes
+    // at most as many.
     succeeded(unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -212,6 +229,86 @@ pub(super) fn link_cgroup(pin: &Path) -> io::Result<u64> {
             &raw const ask,
             size_of::<InfoAttr>(),
         )
-    })?;
-    Ok(info.cgroup)
+    })
+}
+
+/// The `query` member of `union bpf_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct QueryAttr {
+    ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    pad: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
+}
+
+/// Programs on one hook of a device that are looked at; the kernel allows 64.
+const MOST_PROGRAMS: usize = 64;
+
+/// The programs that a device has at a TCX hook (`BPF_TCX_INGRESS` or `BPF_TCX_EGRESS`), in the order they run.
+pub(super) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0_u32; MOST_PROGRAMS];
+    let mut query = QueryAttr {
+        ifindex,
+        attach_type,
+        programs: ids.as_mut_ptr() as u64,
+        count: MOST_PROGRAMS as u32,
+        ..QueryAttr::default()
+    };
+    // SAFETY: `query` is a valid `bpf_attr` for this command, and `ids` has room for `count` numbers.
+    let result = succeeded(unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<QueryAttr>())
+    });
+    match result {
+        Ok(()) => ids.truncate(query.count as usize),
+        // A device without any.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => ids.clear(),
+        Err(error) => return Err(error),
+    }
+    Ok(ids)
+}
+
+/// The first members of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    instructions: [u64; 2],
+    load_time: u64,
+    uid: u32,
+    map_count: u32,
+    maps: u64,
+    name: [u8; 16],
+}
+
+/// A program's name, if this process may ask (SYS_ADMIN).
+pub(super) fn program_name(id: u32) -> Option<String> {
+    // The members of `union bpf_attr` for this command: the number, the next one, flags.
+    let get = [id, 0, 0];
+    // SAFETY: `get` is a valid `bpf_attr` for this command.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            PROG_GET_FD_BY_ID,
+            &raw const get,
+            size_of_val(&get),
+        )
+    };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = ProgramInfo::default();
+    info_of(&program, (&raw mut info) as u64, size_of::<ProgramInfo>()).ok()?;
+    let end = info.name.iter().position(|byte| *byte == 0)?;
+    String::from_utf8(info.name.get(..end)?.to_vec()).ok()
 }

@@ -8,7 +8,10 @@ use serde::Serialize;
 use self::settings::Settings;
 use super::args::ShowArgs;
 use super::output::{Format, json, line, table};
-use crate::kernel::{Counters, FamilyMaps, HostFamily, OutcomeCount, PinnedMaps, Pins, sockets_cgroup};
+use crate::kernel::{
+    Counters, FamilyMaps, HostFamily, OtherProgram, OutcomeCount, PinnedMaps, Pins, other_programs,
+    sockets_cgroup,
+};
 use dataplane_common::{BackendState, Config, DeviceKind, MAP_ABI};
 
 #[derive(Debug, Serialize)]
@@ -30,6 +33,8 @@ struct DeviceStatus {
     attached: bool,
     /// Its senders count as this node's pods, if pods are recognised by device.
     local: bool,
+    /// Programs of others on it, in the order they run.
+    others: Vec<OtherProgram>,
 }
 
 /// Present if socket calls are served.
@@ -89,6 +94,7 @@ fn devices(pins: &Pins, maps: &PinnedMaps) -> Vec<DeviceStatus> {
             kind: DeviceKind::from_raw(device.kind).map_or("unknown", DeviceKind::as_str),
             attached: attached.contains(&index),
             local: device.local != 0,
+            others: other_programs(pins, index),
         })
         .collect();
     devices.sort_by_key(|device| device.index);
@@ -141,6 +147,15 @@ fn text(status: &Status) -> String {
             ]
         })
         .collect();
+    let others: Vec<_> = status
+        .devices
+        .iter()
+        .flat_map(|device| device.others.iter().map(|other| other_row(&device.name, other)))
+        .collect();
+    let others = match others.is_empty() {
+        true => String::new(),
+        false => format!("{}\n\n", table(&OTHERS, &others)),
+    };
     let outcomes: Vec<_> = status
         .outcomes
         .iter()
@@ -167,7 +182,7 @@ fn text(status: &Status) -> String {
     format!(
         "pinned at {} (map layout {})\n\
          {} Service ports, {} frontends at {} addresses, {} backends in {} sets, {} flow entries\n\
-         {sockets}\n\n{}\n\n{}\n\n{}",
+         {sockets}\n\n{}\n\n{}\n\n{others}{}",
         status.root,
         status.map_abi,
         entries.services,
@@ -180,4 +195,22 @@ fn text(status: &Status) -> String {
         table(&["DEVICE", "INDEX", "KIND", "LINKS", "PODS"], &devices),
         table(&["HOOK", "OUTCOME", "PACKETS"], &outcomes)
     )
+}
+
+/// Above [`other_row`].
+const OTHERS: [&str; 5] = ["DEVICE", "HOOK", "ORDER", "ATTACHED BY", "OTHER PROGRAM"];
+
+fn other_row(device: &str, other: &OtherProgram) -> Vec<String> {
+    vec![
+        device.to_owned(),
+        other.hook.to_owned(),
+        if other.before {
+            "before Shunt's"
+        } else {
+            "after Shunt's"
+        }
+        .to_owned(),
+        other.attached_by.clone(),
+        other.name.clone(),
+    ]
 }

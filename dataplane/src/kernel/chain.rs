@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The programs that a device has at a hook, in the order the kernel runs them: those of TCX links, then clsact's
+//! filters by their priority. A program that returns a verdict ends the chain for a packet.
+
+use std::io;
+
+use dataplane_common::Hook;
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
+use serde::Serialize;
+
+use super::features::has_tcx;
+use super::pins::Pins;
+use super::syscall::{link_program, program_name, tcx_programs};
+
+/// The numbers of our filters: the second is for the time in which one takes the other's place.
+pub(super) const HANDLES: [u16; 2] = [0x5348, 0x5349];
+
+/// The priority of our filter: the first at ingress, the last at egress.
+pub(super) fn priority(hook: Hook) -> u16 {
+    match hook {
+        Hook::Ingress => FIRST,
+        Hook::Egress => u16::MAX,
+    }
+}
+
+/// What earlier versions had at egress too.
+pub(super) const FIRST: u16 = 1;
+
+/// A filter of a device's clsact qdisc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Filter {
+    pub(super) priority: u16,
+    pub(super) handle: u32,
+    pub(super) program: Option<u32>,
+    name: String,
+}
+
+impl Filter {
+    /// Whether it is one that we attach at this hook, of this version or an earlier one.
+    pub(super) fn is_ours(&self, hook: Hook) -> bool {
+        let priorities = [priority(hook), FIRST];
+        priorities.contains(&self.priority) && HANDLES.map(u32::from).contains(&self.handle)
+    }
+}
+
+/// All of a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// Programs of TCX links.
+    pub(super) links: Vec<u32>,
+    pub(super) filters: Vec<Filter>,
+}
+
+/// How our program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    Link,
+    Filter,
+}
+
+impl Chain {
+    /// Reads it; empty where the kernel does not tell.
+    pub(super) fn read(ifindex: u32, hook: Hook) -> Self {
+        let links = match has_tcx() {
+            true => tcx_programs(ifindex, attach_type(hook)).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let filters = filters(ifindex, hook).unwrap_or_default();
+        Self { links, filters }
+    }
+
+    /// How our program can be first, or last. Filters run after links, so that behind another's filter only a filter
+    /// is last.
+    pub(super) fn means(&self, hook: Hook, tcx: bool) -> Means {
+        let foreign = |filter: &Filter| !filter.is_ours(hook);
+        match hook {
+            _ if !tcx => Means::Filter,
+            Hook::Egress if self.filters.iter().any(foreign) => Means::Filter,
+            Hook::Ingress | Hook::Egress => Means::Link,
+        }
+    }
+
+    /// Whether one of `ours` is where it is to be, by the right means and by no other.
+    pub(super) fn is_in_order(&self, hook: Hook, tcx: bool, ours: &[u32]) -> bool {
+        let own_links = || self.links.iter().filter(|id| ours.contains(id)).count();
+        let own_filters = || self.filters.iter().filter(|filter| filter.is_ours(hook)).count();
+        match self.means(hook, tcx) {
+            Means::Link => {
+                let end = match hook {
+                    Hook::Ingress => self.links.first(),
+                    Hook::Egress => self.links.last(),
+                };
+                end.is_some_and(|id| ours.contains(id)) && own_filters() == 0
+            }
+            Means::Filter => {
+                let end = match hook {
+                    Hook::Ingress => self.filters.first(),
+                    Hook::Egress => self.filters.last(),
+                };
+                let is_ours = |filter: &Filter| {
+                    filter.priority == priority(hook)
+                        && filter.is_ours(hook)
+                        && filter.program.is_none_or(|id| ours.contains(&id))
+                };
+                end.is_some_and(is_ours) && own_filters() == 1 && own_links() == 0
+            }
+        }
+    }
+
+    /// Our filters.
+    pub(super) fn own_filters(&self, hook: Hook) -> impl Iterator<Item = &Filter> {
+        self.filters.iter().filter(move |filter| filter.is_ours(hook))
+    }
+}
+
+/// Another's program at a hook of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OtherProgram {
+    pub hook: &'static str,
+    /// Before Shunt's program, or after it.
+    pub before: bool,
+    /// `tcx`, or `clsact` and the priority.
+    pub attached_by: String,
+    /// Its name, as far as the kernel tells.
+    pub name: String,
+}
+
+/// The programs of others on a device, in the order they run.
+pub fn other_programs(pins: &Pins, ifindex: u32) -> Vec<OtherProgram> {
+    let mut others = Vec::new();
+    for hook in Hook::ALL {
+        let own = link_program(&pins.link(ifindex, hook)).ok();
+        let chain = Chain::read(ifindex, hook);
+        let mut before = true;
+        for id in &chain.links {
+            if own == Some(*id) {
+                before = false;
+                continue;
+            }
+            others.push(OtherProgram {
+                hook: hook.as_str(),
+                before,
+                attached_by: "tcx".to_owned(),
+                name: program_name(*id).unwrap_or_else(|| format!("program {id}")),
+            });
+        }
+        for filter in &chain.filters {
+            if filter.is_ours(hook) {
+                before = false;
+                continue;
+            }
+            others.push(OtherProgram {
+                hook: hook.as_str(),
+                before,
+                attached_by: format!("clsact priority {}", filter.priority),
+                name: filter.name.clone(),
+            });
+        }
+    }
+    others
+}
+
+/// Of `enum bpf_attach_type` (linux/bpf.h).
+fn attach_type(hook: Hook) -> u32 {
+    match hook {
+        Hook::Ingress => 46,
+        Hook::Egress => 47,
+    }
+}
+
+/// The filters of a device's clsact qdisc; none if it has no such qdisc.
+fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<Filter>> {
+    let minor = match hook {
+        Hook::Ingress => TcHandle::MIN_INGRESS,
+        Hook::Egress => TcHandle::MIN_EGRESS,
+    };
+    let mut question = TcMessage::with_index(ifindex.cast_signed());
+    question.header.parent = TcHandle {
+        major: TcHandle::CLSACT.major,
+        minor,
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetTrafficFilter(question));
+    let mut message = NetlinkMessage::new(header, payload);
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&bytes, 0)?;
+    let mut filters = Vec::new();
+    loop {
+        let (answer, _) = socket.recv_from_full()?;
+        let mut rest = answer.as_slice();
+        while !rest.is_empty() {
+            let message =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            match message.payload {
+                NetlinkPayload::Done(_) => return Ok(filters),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
+                    filters.extend(read_filter(&filter));
+                }
+                _ => {}
+            }
+            let length = (message.header.length as usize).next_multiple_of(4);
+            rest = rest.get(length.max(4)..).unwrap_or_default();
+        }
+    }
+}
+
+/// A filter; a message without a handle is of a priority as a whole.
+fn read_filter(message: &TcMessage) -> Option<Filter> {
+    let handle = u32::from(message.header.handle.major) << 16 | u32::from(message.header.handle.minor);
+    let (mut program, mut name) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            TcAttribute::Kind(kind) if name.is_none() => name = Some(kind.clone()),
+            TcAttribute::Options(options) => {
+                for option in options {
+                    match option {
+                        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => program = Some(*id),
+                        TcOption::Bpf(TcFilterBpfOption::ProgName(text)) => name = Some(text.clone()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    (handle != 0).then(|| Filter {
+        // The protocol is in the lower half.
+        priority: (message.header.info >> 16) as u16,
+        handle,
+        program,
+        name: name.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: [u32; 1] = [7];
+
+    fn filter(priority: u16, handle: u32) -> Filter {
+        Filter {
+            priority,
+            handle,
+            program: handle_is_ours(handle).then_some(7),
+            name: String::new(),
+        }
+    }
+
+    fn handle_is_ours(handle: u32) -> bool {
+        HANDLES.map(u32::from).contains(&handle)
+    }
+
+    fn chain(links: &[u32], filters: &[Filter]) -> Chain {
+        Chain {
+            links: links.to_vec(),
+            filters: filters.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_link_is_first_at_ingress_and_last_at_egress() {
+        let alone = chain(&[7], &[]);
+        let before = chain(&[7, 9], &[]);
+        let after = chain(&[9, 7], &[]);
+        let order = |chain: &Chain| Hook::ALL.map(|hook| chain.is_in_order(hook, true, &OURS));
+        assert_eq!(order(&alone), [true, true]);
+        assert_eq!(order(&before), [true, false]);
+        assert_eq!(order(&after), [false, true]);
+        assert_eq!(order(&chain(&[], &[])), [false, false]);
+    }
+
+    #[test]
+    fn behind_a_filter_only_a_filter_is_last() {
+        let foreign = filter(1, 1);
+        let own = filter(u16::MAX, 0x5348);
+        let link = chain(&[7], std::slice::from_ref(&foreign));
+        assert_eq!(link.means(Hook::Ingress, true), Means::Link);
+        assert!(link.is_in_order(Hook::Ingress, true, &OURS));
+        assert_eq!(link.means(Hook::Egress, true), Means::Filter);
+        assert!(!link.is_in_order(Hook::Egress, true, &OURS));
+        assert!(chain(&[], &[foreign.clone(), own.clone()]).is_in_order(Hook::Egress, true, &OURS));
+        assert!(
+            !chain(&[7], &[foreign, own.clone()]).is_in_order(Hook::Egress, true, &OURS),
+            "once is enough"
+        );
+        assert!(
+            !chain(&[7], &[own]).is_in_order(Hook::Egress, true, &OURS),
+            "the filter it followed is gone"
+        );
+    }
+
+    #[test]
+    fn without_links_a_filter_is_the_first_of_priority_one_or_the_last_of_all() {
+        let ingress = |filters: &[Filter]| chain(&[], filters).is_in_order(Hook::Ingress, false, &OURS);
+        let egress = |filters: &[Filter]| chain(&[], filters).is_in_order(Hook::Egress, false, &OURS);
+        assert!(ingress(&[filter(1, 0x5348), filter(1, 1)]));
+        assert!(ingress(&[filter(1, 0x5349), filter(1, 1)]));
+        assert!(!ingress(&[filter(1, 1), filter(1, 0x5348)]));
+        assert!(egress(&[filter(1, 1), filter(u16::MAX, 0x5348)]));
+        assert!(
+            !egress(&[filter(1, 0x5348), filter(49_152, 1)]),
+            "as earlier versions had it"
+        );
+    }
+}
