@@ -27,8 +27,12 @@ impl ClientSource {
     #[inline(always)]
     pub(crate) fn of<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr) -> Self {
         let (is_here, is_local) = match tables.device() {
-            Some(device) => (device.kind != DeviceKind::Uplink as u32, device.local != 0),
-            None => (true, true),
+            Some(device) => {
+                let is_here = [DeviceKind::Pod as u32, DeviceKind::Bridge as u32].contains(&device.kind);
+                (is_here, device.local != 0)
+            }
+            // Unknown: from outside, so that no policy is passed by.
+            None => (false, false),
         };
         let (is_local, is_detected) = match tables.networks() {
             Some(networks) => match networks.detect() {
@@ -52,6 +56,9 @@ impl ClientSource {
     /// Whether its flow to this backend needs another source address: where the reply would not
     /// leave the pod (hairpin), or would not pass this node again.
     ///
+    /// Where the operator says so, all clients outside the node are masqueraded under the policy `Cluster`, because the
+    /// reply of a pod of this node may have another way out (a second device).
+    ///
     /// For a ClusterIP the operator has a say in that, as with kube-proxy: who counts as a pod keeps
     /// its address, and so do all clients where pods are not detected; or no client keeps it.
     #[inline(always)]
@@ -65,11 +72,13 @@ impl ClientSource {
         if backend.addr == key.src {
             return true;
         }
-        let strays = !self.is_here && !backend.is_local();
+        let flags = tables.config().flags;
+        let always = (flags & Config::MASQUERADE_EXTERNAL != 0 || frontend.has_external_masquerade())
+            && !frontend.has_local_policy();
+        let strays = !self.is_here && (always || !backend.is_local());
         if !frontend.is_cluster_ip() {
             return strays;
         }
-        strays && self.is_detected && self.scope == ClientScope::External
-            || tables.config().flags & Config::MASQUERADE_ALL != 0
+        strays && self.is_detected && self.scope == ClientScope::External || flags & Config::MASQUERADE_ALL != 0
     }
 }

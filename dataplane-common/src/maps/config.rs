@@ -34,6 +34,8 @@ impl Config {
     pub const POD_SOCKETS: u32 = 1 << 3;
     /// Packets of established flows do not go through the host's stack: see `hooks/fast_path.rs`.
     pub const FAST_PATH: u32 = 1 << 4;
+    /// Clients outside the node are masqueraded whatever their backend, under the policy `Cluster`.
+    pub const MASQUERADE_EXTERNAL: u32 = 1 << 5;
 }
 
 // No padding anywhere: the fields fill the struct.

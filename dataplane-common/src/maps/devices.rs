@@ -44,7 +44,7 @@ impl DeviceKind {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Device {
-    /// A [`DeviceKind`]; an unknown number counts as a pod's.
+    /// A [`DeviceKind`]; an unknown number counts as an uplink's.
     pub kind: u32,
     /// `send_redirects` of this device as it was found, put back at cleanup (0 or 1, per family 4).
     pub send_redirects: u32,

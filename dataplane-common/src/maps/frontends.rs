@@ -91,6 +91,7 @@ impl FrontendValue {
     const DROP_EXTERNAL: u32 = 1 << 1;
     const RANGES: u32 = 1 << 2;
     const LOCAL: u32 = 1 << 3;
+    const MASQUERADE_EXTERNAL: u32 = 1 << 4;
     const KIND_SHIFT: u32 = 8;
     const KIND: u32 = 3 << Self::KIND_SHIFT;
 
@@ -136,6 +137,15 @@ impl FrontendValue {
         }
     }
 
+    /// Its clients outside the node are masqueraded whatever their backend, unless its policy is `Local`.
+    #[must_use]
+    pub fn with_external_masquerade(self) -> Self {
+        Self {
+            flags: self.flags | Self::MASQUERADE_EXTERNAL,
+            ..self
+        }
+    }
+
     /// With ClientIP session affinity for so many seconds; 0 is none.
     #[must_use]
     pub fn with_affinity(self, affinity_seconds: u32) -> Self {
@@ -177,6 +187,12 @@ impl FrontendValue {
         } else {
             Choice::Cluster
         }
+    }
+
+    /// Whether its clients outside the node are masqueraded whatever their backend.
+    #[inline(always)]
+    pub fn has_external_masquerade(&self) -> bool {
+        self.flags & Self::MASQUERADE_EXTERNAL != 0
     }
 
     /// Whether its traffic policy is `Local`.

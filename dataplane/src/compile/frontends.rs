@@ -56,6 +56,7 @@ pub(super) fn frontend(kind: FrontendKind, service: &Service, endpoints: &Catego
         external: scope(policy),
         affinity_seconds: service.affinity_seconds.unwrap_or(0),
         is_restricted: false,
+        masquerades_external: service.masquerades_external,
     }
 }
 

@@ -61,6 +61,7 @@ pub struct Frontend {
     pub affinity_seconds: u32,
     /// Only for clients in the port's ranges.
     pub is_restricted: bool,
+    pub masquerades_external: bool,
 }
 
 /// The endpoints for one source scope. Members are of the frontend's family and among the port's backends.

@@ -92,6 +92,7 @@ fn service(ports: &[(&str, Protocol, u16)]) -> Service {
         external_policy: TrafficPolicy::Cluster,
         health_check_node_port: None,
         affinity_seconds: None,
+        masquerades_external: false,
     }
 }
 

@@ -142,6 +142,9 @@ pub fn to_frontend(value: &FrontendValue) -> common::FrontendValue {
     if value.is_restricted {
         raw = raw.with_ranges();
     }
+    if value.masquerades_external {
+        raw = raw.with_external_masquerade();
+    }
     if value.policy == TrafficPolicy::Local {
         raw = raw.with_local_policy();
     }
@@ -165,6 +168,7 @@ pub fn from_frontend(value: &common::FrontendValue) -> FrontendValue {
         external: scope(true),
         affinity_seconds: value.affinity_seconds,
         is_restricted: value.has_ranges(),
+        masquerades_external: value.has_external_masquerade(),
     }
 }
 
@@ -190,6 +194,7 @@ mod tests {
             kind: FrontendKind::LoadBalancer,
             policy: TrafficPolicy::Local,
             is_restricted: true,
+            masquerades_external: true,
         };
         assert_eq!(from_frontend(&to_frontend(&value)), value);
     }

@@ -30,6 +30,8 @@ pub struct Service {
     pub health_check_node_port: Option<u16>,
     /// `sessionAffinity: ClientIP` with this timeout.
     pub affinity_seconds: Option<u32>,
+    /// Its clients outside the node are masqueraded whatever their backend, under the policy `Cluster`.
+    pub masquerades_external: bool,
 }
 
 /// Ranges of addresses, of both families.

@@ -80,6 +80,7 @@ impl Writer<'_> {
                 policy: frontend.policy,
                 affinity_seconds: frontend.affinity_seconds,
                 is_restricted: frontend.is_restricted,
+                masquerades_external: frontend.masquerades_external,
             };
             self.state.frontends.insert(*key, value);
         }

@@ -80,6 +80,8 @@ pub struct FrontendValue {
     pub affinity_seconds: u32,
     /// Only for clients in the Service's ranges.
     pub is_restricted: bool,
+    /// Clients outside the node are masqueraded whatever their backend.
+    pub masquerades_external: bool,
 }
 
 /// The backends for one source scope.

@@ -86,6 +86,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
                     external,
                     affinity_seconds,
                     is_restricted,
+                    masquerades_external: is_restricted,
                 },
             )
     };
@@ -222,6 +223,7 @@ fn any_state() -> impl Strategy<Value = KernelState> {
                 external,
                 affinity_seconds: 0,
                 is_restricted,
+                masquerades_external: is_restricted,
             },
         );
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
@@ -431,6 +433,7 @@ fn one_port(targets: &[usize]) -> Wanted {
         kind: FrontendKind::ClusterIp,
         policy: TrafficPolicy::Cluster,
         is_restricted: false,
+        masquerades_external: false,
         internal: scope.clone(),
         external: scope,
         affinity_seconds: 0,

@@ -194,6 +194,7 @@ pub fn config(setup: &Setup) -> Config {
     let flags = [
         (setup.take_over, Config::TAKE_OVER),
         (setup.masquerade_all, Config::MASQUERADE_ALL),
+        (setup.masquerade_external, Config::MASQUERADE_EXTERNAL),
         (setup.refuse_external, Config::REFUSE_EXTERNAL),
         (setup.pod_sockets, Config::POD_SOCKETS),
         (setup.fast_path, Config::FAST_PATH),

@@ -111,6 +111,7 @@ pub struct Setup {
     /// The flags of the same names.
     pub take_over: bool,
     pub masquerade_all: bool,
+    pub masquerade_external: bool,
     pub refuse_external: bool,
     /// Established flows go past the stack, where there is a route.
     pub fast_path: bool,
@@ -152,6 +153,7 @@ impl Setup {
             policy: TrafficPolicy::Cluster,
             affinity_seconds: 0,
             is_restricted: false,
+            masquerades_external: false,
         };
         self.state.frontends.insert(key, value);
         self.state.addresses.insert(
@@ -282,6 +284,12 @@ impl Setup {
     #[must_use]
     pub fn masquerading_all(mut self) -> Self {
         self.masquerade_all = true;
+        self
+    }
+
+    #[must_use]
+    pub fn masquerading_external(mut self) -> Self {
+        self.masquerade_external = true;
         self
     }
 

@@ -46,6 +46,10 @@ pub(super) struct PolicyArgs {
     /// Masquerade every flow to a ClusterIP, even if the reply would return through this node anyway
     #[arg(long)]
     masquerade_all: bool,
+    /// Masquerade clients outside the node also if their backend is on it, as kube-proxy does under the policy `Cluster`:
+    /// for pods whose replies have another way out. (One Service: annotation shunt/masquerade-external)
+    #[arg(long)]
+    masquerade_external: bool,
     /// How to treat packets to ClusterIPs from outside the node
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     external_cluster_ip: ExternalClusterIp,
@@ -151,6 +155,9 @@ impl PolicyArgs {
         let mut flags = 0;
         if self.masquerade_all {
             flags |= Config::MASQUERADE_ALL;
+        }
+        if self.masquerade_external {
+            flags |= Config::MASQUERADE_EXTERNAL;
         }
         if self.forwarding == Forwarding::Direct {
             flags |= Config::FAST_PATH;

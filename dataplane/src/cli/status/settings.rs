@@ -20,6 +20,7 @@ use crate::sockets::CgroupRoot;
 pub(super) struct Settings {
     take_over: bool,
     masquerade_all: bool,
+    masquerade_external: bool,
     external_cluster_ip: &'static str,
     forwarding: &'static str,
     socket_lb: &'static str,
@@ -64,6 +65,7 @@ impl Settings {
         Self {
             take_over: is_set(Config::TAKE_OVER),
             masquerade_all: is_set(Config::MASQUERADE_ALL),
+            masquerade_external: is_set(Config::MASQUERADE_EXTERNAL),
             external_cluster_ip: if is_set(Config::REFUSE_EXTERNAL) {
                 "refuse"
             } else {
@@ -100,6 +102,7 @@ impl Settings {
         let rows = [
             ("take-over", yes_no(self.take_over)),
             ("masquerade-all", yes_no(self.masquerade_all)),
+            ("masquerade-external", yes_no(self.masquerade_external)),
             ("external-cluster-ip", self.external_cluster_ip.to_owned()),
             ("forwarding", self.forwarding.to_owned()),
             ("socket-lb", socket_lb),
@@ -219,6 +222,7 @@ mod tests {
             "SETTING                  IN FORCE\n\
              take-over                yes\n\
              masquerade-all           no\n\
+             masquerade-external      no\n\
              external-cluster-ip      refuse\n\
              forwarding               direct\n\
              socket-lb                pods, below /sys/fs/cgroup\n\

@@ -8,12 +8,14 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Parsed;
 use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
-use super::metadata::name_of;
+use super::metadata::{name_of, value};
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
 /// The API server's default for `sessionAffinity: ClientIP`.
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 const MAX_AFFINITY_SECONDS: u32 = 86_400;
+/// Says `true` where clients outside the node are masqueraded whatever their backend.
+const MASQUERADE_EXTERNAL: &str = "shunt/masquerade-external";
 /// One hostile object must not fill the map.
 const MAX_RANGES: usize = 1_000;
 
@@ -58,6 +60,8 @@ pub(super) fn parse(object: &core::Service) -> Parsed<Service> {
         external_policy,
         health_check_node_port: health_check_node_port(spec, external_policy, &mut reasons),
         affinity_seconds: affinity(spec, &mut reasons),
+        masquerades_external: value(object.metadata.annotations.as_ref(), MASQUERADE_EXTERNAL)
+            == Some("true"),
     };
     Parsed {
         model: Some(model),

@@ -226,6 +226,7 @@ fn add_frontends(state: &mut KernelState, service: ServiceId, vip: SocketAddr, s
             policy: TrafficPolicy::Cluster,
             affinity_seconds: 0,
             is_restricted: false,
+            masquerades_external: false,
         };
         state.frontends.insert(key, value);
     }

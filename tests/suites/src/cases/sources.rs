@@ -17,6 +17,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         ranges_before_endpoints(n),
         refuse_external(n),
         masquerade_all(n),
+        masquerade_external(n),
         detect_range(n),
         detect_nobody(n),
         internal_local(n),
@@ -120,6 +121,52 @@ fn refuse_external(n: Names) -> Case {
                 outside,
                 pod,
             ),
+        ],
+    }
+}
+
+fn masquerade_external(n: Names) -> Case {
+    let (vip, pod, client) = (n.vip(1, 80), n.pod(1, 8080), n.outside(61_234));
+    let setup = Setup::default().service(vip, TCP, &[pod]);
+    let setup = setup
+        .node_port(vip, TCP, 30_080)
+        .own(n.node(0).ip(), true)
+        .masquerading_external();
+    let port = n.node(30_080);
+    Case {
+        name: "with masquerade-external a client outside is masqueraded if its backend is on this node too, and no pod is [99]",
+        steps: vec![
+            Step::Setup(setup),
+            becomes(
+                At::UplinkIngress,
+                &tcp("S", client, port),
+                Outcome::NewFlow,
+                client,
+                pod,
+            ),
+            becomes(
+                At::PodEgress,
+                &tcp("S", client, pod),
+                Outcome::Masqueraded,
+                n.node(61_234),
+                pod,
+            ),
+            becomes(
+                At::PodIngress,
+                &tcp("SA", pod, n.node(61_234)).numbers(9_000, 1_001),
+                Outcome::Translated,
+                pod,
+                client,
+            ),
+            Step::Flows(4),
+            becomes(
+                At::PodIngress,
+                &tcp("S", n.client(40_001), vip),
+                Outcome::NewFlow,
+                n.client(40_001),
+                pod,
+            ),
+            Step::Flows(6),
         ],
     }
 }
