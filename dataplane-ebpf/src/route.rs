@@ -2,7 +2,7 @@
 //! The lookup of a route, and its answer, as the helper `bpf_fib_lookup` has them.
 
 use aya_ebpf::bindings::bpf_fib_lookup;
-use dataplane_common::{Family, FibLookup};
+use dataplane_common::{Addr4, Addr6, Family, FibLookup};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -48,6 +48,31 @@ impl FibParams {
             table: 0,
             link: [0; 6],
         }
+    }
+
+    /// For a packet of the host's own that leaves by this device.
+    #[inline(always)]
+    pub(crate) fn of_host<F: Family>(dst: &F::Addr, ifindex: u32) -> Self {
+        Self {
+            family: if F::IS_V6 { AF_INET6 } else { AF_INET },
+            protocol: 0,
+            sport: 0,
+            dport: 0,
+            length: 0,
+            ifindex,
+            class: 0,
+            src: [0; 4],
+            dst: F::words(dst),
+            table: 0,
+            link: [0; 6],
+        }
+    }
+
+    /// The source that routing has written.
+    #[inline(always)]
+    pub(crate) fn source<F: Family>(&self) -> F::Addr {
+        let [first, ..] = self.src;
+        F::pick(Addr4::from_memory(first), Addr6::from_memory(self.src))
     }
 
     #[inline(always)]

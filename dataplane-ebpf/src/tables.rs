@@ -12,9 +12,10 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::maps::lpm_trie;
 use dataplane_common::{
-    AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, FibLookup,
-    FlowKey, FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert, InsertError,
-    Networks, NextHop, Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick, Work,
+    AddressFlags, Affinity, AffinityKey, Backend, BackendId, Config, Device, Direction, Entry, Family,
+    FibLookup, FlowKey, FlowValue, FragmentKey, FragmentValue, FrontendKey, FrontendValue, Insert,
+    InsertError, Networks, NextHop, Protocol, RangeKey, SET_CHUNK, ServiceId, SetKey, SetRef, Tables, Tick,
+    Work,
 };
 
 use crate::count::count_one;
@@ -43,6 +44,29 @@ impl KernelTables {
             skb: core::ptr::null_mut(),
         }
     }
+}
+
+/// Whether this kernel's route lookup tells the source that it would take (6.7 and later). Set by the agent, and constant
+/// for the verifier.
+#[unsafe(no_mangle)]
+static CAN_ASK_SOURCE: u8 = 0;
+
+/// Of `enum` in linux/bpf.h: for a packet of the host's own, without its neighbour, with its source.
+const LOOKUP_OUTPUT: u32 = 1 << 1;
+const LOOKUP_SKIP_NEIGH: u32 = 1 << 2;
+const LOOKUP_SRC: u32 = 1 << 4;
+
+/// A frame of its own: the route is large, and there only for this.
+#[inline(never)]
+fn routed_source<F: Family>(skb: *mut __sk_buff, dst: &F::Addr) -> Option<F::Addr> {
+    // SAFETY: the packet's own context.
+    let route = &mut FibParams::of_host::<F>(dst, unsafe { (*skb).ifindex });
+    let flags = LOOKUP_OUTPUT | LOOKUP_SKIP_NEIGH | LOOKUP_SRC;
+    // SAFETY: the helper reads and writes just `route`. What it returns does not matter: a source that it found is there,
+    // even if the packet is too long for the route.
+    unsafe { bpf_fib_lookup(skb.cast(), route.as_ptr(), size_of::<FibParams>() as i32, flags) };
+    let source = route.source::<F>();
+    (source != F::Addr::default()).then_some(source)
 }
 
 /// This packet's network namespace, for socket lookups.
@@ -181,6 +205,15 @@ impl<F: Stored> Tables<F> for KernelTables {
     fn device(&self) -> Option<Device> {
         // SAFETY: as above.
         unsafe { DEVICES.get((*self.skb).ifindex) }.copied()
+    }
+
+    #[inline(always)]
+    fn source_for(&self, dst: &F::Addr) -> Option<F::Addr> {
+        // SAFETY: a byte of this object; volatile, or the compiler would take the value it has here for granted.
+        if unsafe { core::ptr::read_volatile(&raw const CAN_ASK_SOURCE) } == 0 {
+            return None;
+        }
+        routed_source::<F>(self.skb, dst)
     }
 
     #[inline(always)]

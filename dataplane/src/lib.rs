@@ -6,6 +6,7 @@ pub mod agent;
 pub mod causes;
 pub mod cli;
 pub mod compile;
+pub mod conntrack;
 pub mod devices;
 pub mod events;
 pub mod health;

@@ -11,6 +11,7 @@
 
 use crate::flow::claim::claim;
 use crate::flow::pair::remove_partner;
+use crate::maps::devices::DeviceKind;
 use crate::maps::flow_state::State;
 use crate::maps::flows::{Entry, FlowValue};
 use crate::outcome::Outcome;
@@ -94,6 +95,24 @@ pub(crate) fn await_port<F: Family>(work: &mut Work<F>, entry: Entry<'_, F>) {
     entry.replace(&work.value);
 }
 
+/// The address that a flow to `dst` takes: what the host's own packets there would have, or the one that the agent has
+/// chosen for the device. IPv6 asks routing last, because its choice may be a floating address; so do the devices of
+/// pods, whose neighbours know but the one.
+#[inline(always)]
+fn source<F: Family, T: Tables<F>>(tables: &T, dst: &F::Addr) -> F::Addr {
+    let unspecified = F::Addr::default();
+    let device = tables.device();
+    let chosen = device.map(|device| device.source::<F>()).unwrap_or_default();
+    let routed_first = !F::IS_V6 && device.is_some_and(|device| device.kind == DeviceKind::Uplink as u32);
+    if !routed_first && chosen != unspecified {
+        return chosen;
+    }
+    match tables.source_for(dst) {
+        Some(routed) if routed != unspecified => routed,
+        _ => chosen,
+    }
+}
+
 /// Claims the out-device's address and a port for a pending entry.
 ///
 /// Only that port distinguishes the flow's replies from replies to the node's own sockets. So it is one of the node's
@@ -113,10 +132,7 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
         work.value.port = Port::default();
         entry.replace(&work.value);
     }
-    work.value.addr = tables
-        .device()
-        .map(|device| device.source::<F>())
-        .unwrap_or_default();
+    work.value.addr = source(tables, &work.headers.key.dst);
     if work.value.is_pending() {
         return Err(Outcome::NoMasqueradeAddress);
     }

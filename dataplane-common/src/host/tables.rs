@@ -58,6 +58,8 @@ pub struct HostTables<F: Family> {
     pub ranges: Vec<(ServiceId, Prefix<F>)>,
     /// `networks4` or `networks6`.
     pub networks: Networks<F>,
+    /// What the host's routing takes as the source of packets to an address.
+    pub sources: BTreeMap<F::Addr, F::Addr>,
     /// The host's routes: where packets to an address go.
     pub routes: BTreeMap<F::Addr, NextHop>,
     /// Where the last packets were handed to.
@@ -89,6 +91,7 @@ impl<F: Family> Default for HostTables<F> {
             affinity: RefCell::default(),
             ranges: Vec::new(),
             networks: Networks::default(),
+            sources: BTreeMap::new(),
             routes: BTreeMap::new(),
             handed: RefCell::default(),
             device: None,
@@ -211,6 +214,10 @@ impl<F: Family> Tables<F> for HostTables<F> {
 
     fn device(&self) -> Option<Device> {
         self.device
+    }
+
+    fn source_for(&self, dst: &F::Addr) -> Option<F::Addr> {
+        self.sources.get(dst).copied()
     }
 
     fn next_hop(&self, lookup: &FibLookup<F>, hop: &mut NextHop) -> bool {

@@ -79,6 +79,7 @@ impl ClientSource {
         if !frontend.is_cluster_ip() {
             return strays;
         }
-        strays && self.is_detected && self.scope == ClientScope::External || flags & Config::MASQUERADE_ALL != 0
+        strays && self.is_detected && self.scope == ClientScope::External
+            || flags & Config::MASQUERADE_ALL != 0
     }
 }

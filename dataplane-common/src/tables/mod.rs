@@ -93,6 +93,10 @@ pub trait Tables<F: Family> {
     /// The device that the packet came in or goes out by.
     fn device(&self) -> Option<Device>;
 
+    /// The source that the host's routing would give a packet of its own to `dst` that leaves by this packet's device.
+    /// None where the kernel does not tell. Asked once per masqueraded flow.
+    fn source_for(&self, dst: &F::Addr) -> Option<F::Addr>;
+
     /// Where the host's routing sends a packet, if it passes it on to a known neighbour by a device that carries
     /// service traffic. Written into `hop`; whether there is such a way. Asked per packet, so that a change of a
     /// route, a neighbour or a device counts from the next packet on.

@@ -7,6 +7,7 @@ mod sync;
 mod tests;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Reports {
     pub status: value::Sender<Status>,
     pub health: Health,
     pub checks: value::Sender<Checks>,
+    /// The Node object's addresses.
+    pub node_addresses: value::Sender<Vec<IpAddr>>,
     pub kube_events: EventSender,
 }
 
@@ -54,6 +57,7 @@ impl Reports {
             status: value::Sender::default(),
             health: Health::default(),
             checks: value::Sender::default(),
+            node_addresses: value::Sender::default(),
             kube_events,
         }
     }
@@ -170,6 +174,14 @@ impl<M: Maps> Agent<M> {
             info!("all first lists received");
             self.lists = None;
         }
+        self.reports.node_addresses.send_if_modified(|known| {
+            let addresses = self.index.own_addresses();
+            let changed = known.as_slice() != addresses;
+            if changed {
+                *known = addresses.to_vec();
+            }
+            changed
+        });
         self.reports
             .health
             .set_node_eligible(!self.index.node_is_leaving());

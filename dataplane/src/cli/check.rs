@@ -9,6 +9,7 @@ use aya::util::KernelVersion;
 
 use super::args::{CgroupArgs, RootArgs};
 use super::output::{line, table};
+use crate::conntrack::Timeout;
 use crate::kernel::{self, Pins, chooses_errors, is_bpf, packets_may_preempt};
 use crate::sockets::{CgroupRoot, Diag};
 
@@ -39,6 +40,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ("sockets", sockets()),
         ("capabilities", capabilities()),
         ("forwarding", forwarding()),
+        ("conntrack", conntrack()),
+        ("own ClusterIPs", own_cluster_ips()),
         ("other programs", other_programs(&Pins::new(&args.root.bpf_root))),
     ];
     let mut good = true;
@@ -83,9 +86,9 @@ fn kernel() -> Finding {
         Some(version) if version < KernelVersion::new(5, 15, 0) => {
             Finding::Bad(format!("{}: Shunt needs 5.15 or later", release()))
         }
-        Some(_) if packets_may_preempt() => Finding::Note(format!(
+        Some(_) if packets_may_preempt() => Finding::Bad(format!(
             "{}, PREEMPT_RT: packets may preempt and corrupt each other, unless it was built with \
-             CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y",
+             CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y (then: --trust-rt-kernel)",
             release()
         )),
         Some(_) => Finding::Good(release()),
@@ -196,6 +199,33 @@ fn forwarding() -> Finding {
         (false, false) => {
             Finding::Note("off: the CNI must turn it on, or set net.ipv4.ip_forward=1".to_owned())
         }
+    }
+}
+
+/// How long netfilter waits, where it watches connections: kube-proxy sets these.
+fn conntrack() -> Finding {
+    let seconds = |timeout: Timeout| timeout.read();
+    match (seconds(Timeout::CloseWait), seconds(Timeout::Established)) {
+        (None, _) | (_, None) => Finding::Good("not loaded".to_owned()),
+        (Some(close_wait), Some(established)) if close_wait >= 3_600 => {
+            Finding::Good(format!("close_wait {close_wait} s, established {established} s"))
+        }
+        (Some(close_wait), Some(established)) => Finding::Note(format!(
+            "close_wait {close_wait} s, established {established} s: the agent sets 3600 and 86400, as kube-proxy does \
+             (--conntrack-tcp-timeout-close-wait, --conntrack-tcp-timeout-established)"
+        )),
+    }
+}
+
+/// kube-proxy's IPVS mode makes every ClusterIP an address of the node, and its device outlives it.
+fn own_cluster_ips() -> Finding {
+    match Path::new("/sys/class/net/kube-ipvs0").exists() {
+        true => Finding::Note(
+            "kube-ipvs0 is left of kube-proxy's IPVS mode: its addresses do not count as the node's; remove it \
+             (`kube-proxy --cleanup`, or `ip link delete kube-ipvs0`)"
+                .to_owned(),
+        ),
+        false => Finding::Good("no kube-ipvs0".to_owned()),
     }
 }
 

@@ -3,25 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use dataplane_common::{Device, DeviceKind};
+use dataplane_common::{AddressFlags, Device, DeviceKind};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::stream::TryStreamExt;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::sync::watch as value;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::classify::{Classified, PodDevices, Rules};
-use super::inventory::{Inventory, Link};
+use super::classify::{Classified, OUTSIDE, PodDevices, Rules};
+use super::inventory::{Inventory, Link, LinkKind};
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
-use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach, other_programs};
-use crate::model::NodeAddresses;
+use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach, other_programs, route_source};
+use crate::model::{Family, NodeAddresses};
 use crate::watch::{Batch, Sender};
 
 /// After a failure, and as a safety net against lost netlink messages, everything is read again.
@@ -58,6 +60,8 @@ pub struct Attacher {
     metrics: DeviceMetrics,
     /// Devices on which our programs had to move.
     reordered: BTreeSet<u32>,
+    /// ClusterIPs that are addresses of these devices.
+    own_cluster_ips: BTreeSet<(IpAddr, u32)>,
     failed: bool,
 }
 
@@ -92,6 +96,7 @@ impl Attacher {
             known_addresses: NodeAddresses::new(),
             metrics,
             reordered: BTreeSet::new(),
+            own_cluster_ips: BTreeSet::new(),
             failed: false,
         };
         attacher.read_all().await?;
@@ -101,7 +106,7 @@ impl Attacher {
     }
 
     /// Runs until the receiver of the node's addresses is gone.
-    pub async fn run(mut self, sender: Sender) {
+    pub async fn run(mut self, sender: Sender, mut node: value::Receiver<Vec<IpAddr>>) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut read_at = Instant::now();
@@ -122,7 +127,17 @@ impl Attacher {
                     read_at = Instant::now();
                     self.resync().await;
                 }
-                _ = look.tick() => self.put_in_order(),
+                Ok(()) = node.changed() => {
+                    self.inventory.node.clone_from(&node.borrow_and_update());
+                    self.reconcile(Instant::now());
+                }
+                _ = look.tick() => {
+                    self.put_in_order();
+                    self.name_own_cluster_ips();
+                    if self.ask_routing() {
+                        self.reconcile(Instant::now());
+                    }
+                }
             }
         }
     }
@@ -141,6 +156,39 @@ impl Attacher {
         if has_filter {
             self.put_in_order();
         }
+    }
+
+    /// Names ClusterIPs that a device of the node has too: the node answers for them itself (a DNS cache), or, on
+    /// kube-ipvs0, kube-proxy has left them.
+    fn name_own_cluster_ips(&mut self) {
+        let mut own = BTreeSet::new();
+        for (index, addresses) in &self.inventory.addresses {
+            for address in addresses {
+                let flags = match address.addr {
+                    IpAddr::V4(addr) => self.maps.v4.addresses.get(&addr.into(), 0),
+                    IpAddr::V6(addr) => self.maps.v6.addresses.get(&addr.into(), 0),
+                };
+                if flags.is_ok_and(|flags| flags.has(AddressFlags::CLUSTER_IP)) {
+                    own.insert((address.addr, *index));
+                }
+            }
+        }
+        for (addr, index) in own.difference(&self.own_cluster_ips) {
+            let link = self.inventory.links.get(index);
+            let device = link.map_or("", |link| link.name.as_str());
+            match link.is_some_and(|link| link.kind == LinkKind::Ipvs) {
+                true => {
+                    warn!(%addr, device, "kube-proxy has left a ClusterIP on this device: it is served all the same")
+                }
+                false => {
+                    info!(%addr, device, "a ClusterIP is the node's own: the node answers for it, not the Service")
+                }
+            }
+        }
+        self.metrics
+            .own_cluster_ips
+            .set(i64::try_from(own.len()).unwrap_or(i64::MAX));
+        self.own_cluster_ips = own;
     }
 
     /// Puts our programs back where they belong, if another one has come before or after them.
@@ -187,6 +235,7 @@ impl Attacher {
         while let Some(address) = addresses.try_next().await? {
             inventory.put_address(&address);
         }
+        inventory.node = std::mem::take(&mut self.inventory.node);
         self.inventory = inventory;
         Ok(())
     }
@@ -205,6 +254,7 @@ impl Attacher {
     /// Brings the kernel in step with the inventory.
     fn reconcile(&mut self, since: Instant) {
         self.failed = false;
+        self.ask_routing();
         let wanted = self.inventory.classify(&self.rules, &self.pods);
         let gone: Vec<u32> = self
             .current
@@ -223,6 +273,24 @@ impl Attacher {
         self.metrics
             .attached
             .set(i64::try_from(self.current.len()).unwrap_or(i64::MAX));
+    }
+
+    /// What routing takes as sources where no address says it; whether that is something else than before.
+    fn ask_routing(&mut self) -> bool {
+        let mut routed = BTreeMap::new();
+        for index in self.inventory.bare_uplinks(&self.rules) {
+            let sources = Family::ALL
+                .iter()
+                .filter_map(|family| route_source(*family, Some(index)));
+            routed.insert(index, sources.map(|(addr, _)| addr).collect());
+        }
+        let outside = Family::ALL
+            .iter()
+            .filter_map(|family| route_source(*family, None));
+        routed.insert(OUTSIDE, outside.map(|(addr, _)| addr).collect());
+        let changed = routed != self.inventory.routed;
+        self.inventory.routed = routed;
+        changed
     }
 
     fn attach(&mut self, index: u32, classified: Classified, since: Instant) {

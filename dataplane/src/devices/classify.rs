@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use dataplane_common::DeviceKind;
 
-use super::inventory::{Inventory, Link, LinkKind};
+use super::inventory::{Address, Inventory, Link, LinkKind, Use};
 use crate::model::{NodeAddress, NodeAddresses};
 
 /// A device that carries service traffic.
@@ -104,12 +104,17 @@ impl Inventory {
     /// All addresses of the node.
     pub fn node_addresses(&self, rules: &Rules) -> NodeAddresses {
         let (v4, v6) = self.primary(&self.kinds(rules));
-        let all = self.addresses.values().flatten();
-        all.map(|it| {
-            let primary = it.addr == v4 || it.addr == v6;
-            (it.addr, NodeAddress { primary })
-        })
-        .collect()
+        let devices = self
+            .addresses
+            .iter()
+            .filter(|(index, _)| !self.is_of_ipvs(**index));
+        let all = devices.flat_map(|(_, addresses)| addresses);
+        all.filter(|it| it.use_as != Use::Nothing)
+            .map(|it| {
+                let primary = it.addr == v4 || it.addr == v6;
+                (it.addr, NodeAddress { primary })
+            })
+            .collect()
     }
 
     fn is_local(&self, classified: &Classified, pods: &PodDevices) -> bool {
@@ -134,7 +139,7 @@ impl Inventory {
             return rule.kind;
         }
         match link.kind {
-            LinkKind::Loopback | LinkKind::Bridge | LinkKind::Inert => None,
+            LinkKind::Loopback | LinkKind::Bridge | LinkKind::Inert | LinkKind::Ipvs | LinkKind::Vrf => None,
             // A CNI gives the node's end of a pod's pair no address, or a lone one (its gateway);
             // a node that is a container itself has its uplink's subnet on one.
             LinkKind::Veth
@@ -144,16 +149,21 @@ impl Inventory {
             {
                 Some(DeviceKind::Uplink)
             }
+            // No pod is at either end: what comes out is the node's own, or has been seen before.
+            LinkKind::Veth if link.both_here => Some(DeviceKind::Uplink),
             LinkKind::Veth => Some(DeviceKind::Pod),
             LinkKind::Bond => Some(DeviceKind::Uplink),
-            LinkKind::Other if self.is_bonded(link) => None,
+            LinkKind::Other if self.is_part_of_another(link) => None,
             LinkKind::Other => Some(DeviceKind::Uplink),
         }
     }
 
-    fn is_bonded(&self, link: &Link) -> bool {
+    /// Whether another device takes all its packets, and is hooked: a bond, a team, a virtual machine's network card
+    /// that has this one for its fast path, an Open vSwitch (whose flows know the node by its own address). A bridge is not
+    /// hooked, a VRF takes no packets.
+    fn is_part_of_another(&self, link: &Link) -> bool {
         let controller = link.controller.and_then(|index| self.links.get(&index));
-        controller.is_some_and(|controller| controller.kind == LinkKind::Bond)
+        controller.is_some_and(|controller| matches!(controller.kind, LinkKind::Bond | LinkKind::Other))
     }
 
     fn classified(
@@ -170,60 +180,115 @@ impl Inventory {
         });
         // A port of a bridge has no address; its pods know the bridge's.
         let own = self.addresses_of(bridge.unwrap_or(index));
+        let routed = self.routed_of(index);
         Classified {
             name: link.name.clone(),
             kind,
             ethernet: link.ethernet,
             peer: kind == DeviceKind::Pod && link.ethernet && link.peer,
-            v4: own.0.unwrap_or(primary.0),
-            v6: own.1.unwrap_or(primary.1),
+            v4: own.0.or(routed.0).unwrap_or(primary.0),
+            v6: own.1.or(routed.1).unwrap_or(primary.1),
             bridge,
             local: false,
         }
     }
 
-    /// The first global address of each family on a device.
+    /// Of each family, the address of a device that flows masqueraded out of it take: the Node object's, if it is there;
+    /// else the first in a subnet, else the first. Never one that the kernel would not take.
     fn addresses_of(&self, index: u32) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-        let global = || {
-            self.of(index)
-                .filter(|address| address.is_global())
-                .map(|address| address.addr)
-        };
-        let v4 = global().find_map(|addr| match addr {
-            IpAddr::V4(addr) => Some(addr),
-            IpAddr::V6(_) => None,
-        });
-        let v6 = global().find_map(|addr| match addr {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(addr) => Some(addr),
-        });
-        (v4, v6)
+        let sources: Vec<Address> = self
+            .of(index)
+            .filter(|address| address.is_global() && address.use_as == Use::Source)
+            .collect();
+        let of_node = self
+            .node
+            .iter()
+            .filter(|addr| sources.iter().any(|it| it.addr == **addr));
+        let in_subnet = sources.iter().filter(|address| address.has_subnet());
+        let by_rank: Vec<IpAddr> = of_node
+            .copied()
+            .chain(in_subnet.map(|address| address.addr))
+            .chain(sources.iter().map(|address| address.addr))
+            .collect();
+        first_of_each(&by_rank)
     }
 
-    /// The address of devices without one of their own: the first uplink's.
+    /// What routing takes where a device has no address.
+    fn routed_of(&self, index: u32) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+        first_of_each(self.routed.get(&index).map_or(&[], Vec::as_slice))
+    }
+
+    /// Uplinks that have no address of some family.
+    pub fn bare_uplinks(&self, rules: &Rules) -> Vec<u32> {
+        let kinds = self.kinds(rules);
+        let uplinks = kinds.iter().filter(|(_, kind)| **kind == DeviceKind::Uplink);
+        uplinks
+            .map(|(index, _)| *index)
+            .filter(|index| {
+                let (v4, v6) = self.addresses_of(*index);
+                v4.is_none() || v6.is_none()
+            })
+            .collect()
+    }
+
+    fn is_of_ipvs(&self, index: u32) -> bool {
+        self.links
+            .get(&index)
+            .is_some_and(|link| link.kind == LinkKind::Ipvs)
+    }
+
+    /// What a device without an address of its own takes: the Node object's, if an uplink has it; what packets to the
+    /// outside have, if an uplink has that; else the first uplink's.
     fn primary(&self, kinds: &BTreeMap<u32, DeviceKind>) -> (Ipv4Addr, Ipv6Addr) {
         let uplinks = kinds.iter().filter(|(_, kind)| **kind == DeviceKind::Uplink);
-        let addresses: Vec<_> = uplinks.map(|(index, _)| self.addresses_of(*index)).collect();
-        let v4 = addresses
+        let uplinks: Vec<u32> = uplinks.map(|(index, _)| *index).collect();
+        let is_an_uplinks = |addr: &&IpAddr| {
+            let mut all = uplinks.iter().flat_map(|index| self.of(*index));
+            all.any(|it| it.addr == **addr && it.use_as == Use::Source)
+        };
+        let routed = self.routed.get(&OUTSIDE).map_or(&[][..], Vec::as_slice);
+        let mut by_rank: Vec<IpAddr> = self
+            .node
             .iter()
-            .find_map(|(v4, _)| *v4)
-            .unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let v6 = addresses
-            .iter()
-            .find_map(|(_, v6)| *v6)
-            .unwrap_or(Ipv6Addr::UNSPECIFIED);
-        (v4, v6)
+            .chain(routed)
+            .filter(is_an_uplinks)
+            .copied()
+            .collect();
+        for index in uplinks {
+            let (v4, v6) = self.addresses_of(index);
+            by_rank.extend(v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6)));
+        }
+        let (v4, v6) = first_of_each(&by_rank);
+        (
+            v4.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            v6.unwrap_or(Ipv6Addr::UNSPECIFIED),
+        )
     }
+}
+
+/// The place of [`Inventory::routed`] that is of no device.
+pub(super) const OUTSIDE: u32 = 0;
+
+fn first_of_each(addresses: &[IpAddr]) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let v4 = addresses.iter().find_map(|addr| match addr {
+        IpAddr::V4(addr) => Some(*addr),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = addresses.iter().find_map(|addr| match addr {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(addr) => Some(*addr),
+    });
+    (v4, v6)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::inventory::Address;
     use super::*;
 
     fn link(name: &str, kind: LinkKind, controller: Option<u32>) -> Link {
         Link {
             peer: kind == LinkKind::Veth,
+            both_here: false,
             name: name.to_owned(),
             kind,
             controller,
@@ -235,6 +300,7 @@ mod tests {
         Address {
             addr: addr.parse().unwrap(),
             prefix,
+            use_as: Use::Source,
         }
     }
 
@@ -245,7 +311,7 @@ mod tests {
         node.links.insert(3, link("veth1", LinkKind::Veth, None));
         node.links.insert(4, link("cni0", LinkKind::Bridge, None));
         node.links.insert(5, link("veth2", LinkKind::Veth, Some(4)));
-        node.addresses.insert(1, [address("127.0.0.1", 8)].into());
+        node.addresses.insert(1, vec![address("127.0.0.1", 8)]);
         node.addresses.insert(
             2,
             [
@@ -335,5 +401,111 @@ mod tests {
         );
         assert!("veth1".parse::<Rule>().is_err());
         assert!("=pod".parse::<Rule>().is_err());
+    }
+
+    fn v4(node: &Inventory, index: u32) -> String {
+        let classified = node.classify(&Rules::default(), &PodDevices::ByKind);
+        classified[&index].v4.to_string()
+    }
+
+    #[test]
+    fn masquerade_takes_what_the_kernel_would_and_the_node_objects_before_that() {
+        let with = |addresses: &[Address]| {
+            let mut node = node();
+            node.addresses.insert(2, addresses.to_vec());
+            node
+        };
+        let secondary = Address {
+            use_as: Use::Reached,
+            ..address("172.18.0.1", 16)
+        };
+        let own = address("172.18.0.2", 16);
+        assert_eq!(
+            v4(&with(&[own, secondary]), 2),
+            "172.18.0.2",
+            "lower, but secondary"
+        );
+        assert_eq!(
+            v4(&with(&[address("10.0.0.5", 32), own]), 2),
+            "172.18.0.2",
+            "first, but in no subnet"
+        );
+        assert_eq!(
+            v4(&with(&[own, address("10.9.9.9", 24)]), 2),
+            "172.18.0.2",
+            "lower, but later"
+        );
+        assert_eq!(
+            v4(&with(&[address("10.0.0.5", 32)]), 2),
+            "10.0.0.5",
+            "all there is"
+        );
+        let mut named = with(&[address("10.9.9.9", 24), own]);
+        named.node = vec![own.addr];
+        assert_eq!(v4(&named, 2), "172.18.0.2", "the Node object's");
+        assert_eq!(v4(&named, 3), "10.244.1.1", "a pod's device has its own");
+    }
+
+    #[test]
+    fn an_uplink_without_an_address_takes_what_routing_takes() {
+        let mut node = node();
+        node.links.insert(6, link("eth1", LinkKind::Other, None));
+        assert_eq!(node.bare_uplinks(&Rules::default()), [6]);
+        assert_eq!(v4(&node, 6), "172.18.0.2", "the node's");
+        node.routed.insert(6, vec!["10.5.5.5".parse().unwrap()]);
+        assert_eq!(v4(&node, 6), "10.5.5.5");
+    }
+
+    #[test]
+    fn what_ipvs_has_left_and_what_is_not_yet_sure_is_not_the_nodes() {
+        let mut node = node();
+        node.links.insert(7, link("kube-ipvs0", LinkKind::Ipvs, None));
+        node.addresses.insert(7, vec![address("10.96.0.1", 32)]);
+        let tentative = Address {
+            use_as: Use::Nothing,
+            ..address("fd00::9", 64)
+        };
+        node.addresses.insert(8, vec![tentative]);
+        assert_eq!(node.node_addresses(&Rules::default()).len(), 6);
+    }
+
+    #[test]
+    fn of_devices_that_lie_over_each_other_the_one_that_routes_is_hooked() {
+        let mut node = Inventory::default();
+        let links = [
+            link("eth0", LinkKind::Other, Some(10)),
+            link("bond0", LinkKind::Bond, None),
+            link("eth1", LinkKind::Other, Some(12)),
+            link("ovs-system", LinkKind::Other, None),
+            link("br-ex", LinkKind::Other, None),
+            link("eth2", LinkKind::Other, Some(15)),
+            link("vrf-blue", LinkKind::Vrf, None),
+            link("eth3", LinkKind::Other, Some(17)),
+            link("br0", LinkKind::Bridge, None),
+            link("bond0.100", LinkKind::Other, None),
+        ];
+        node.links.extend((9..).zip(links));
+        let mut within = link("probe", LinkKind::Veth, None);
+        within.both_here = true;
+        node.links.insert(30, within);
+        let classified = node.classify(&Rules::default(), &PodDevices::ByKind);
+        let uplinks: Vec<_> = classified.values().map(|device| device.name.as_str()).collect();
+        assert_eq!(
+            uplinks,
+            [
+                "bond0",
+                "ovs-system",
+                "br-ex",
+                "eth2",
+                "eth3",
+                "bond0.100",
+                "probe"
+            ]
+        );
+        assert!(
+            classified
+                .values()
+                .all(|device| device.kind == DeviceKind::Uplink && !device.local)
+        );
     }
 }

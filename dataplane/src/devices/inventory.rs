@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links and addresses as netlink reports them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
@@ -20,8 +22,12 @@ pub enum LinkKind {
     Veth,
     /// Bond or team: its members are not hooked, it is.
     Bond,
-    /// Carries no traffic of its own (dummy, ifb, nlmon, vrf).
+    /// Routes for its members, which are hooked.
+    Vrf,
+    /// Carries no traffic of its own (dummy, ifb, nlmon).
     Inert,
+    /// Where kube-proxy's IPVS mode keeps ClusterIPs: none of them is the node's.
+    Ipvs,
     /// Physical, VLAN, tunnel: whatever leads elsewhere.
     Other,
 }
@@ -35,18 +41,37 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Its packets begin with an Ethernet header.
     pub ethernet: bool,
-    /// It has a peer in another network namespace.
+    /// It has a peer in another network namespace, where packets can be put. (Not so netkit: `bpf_redirect_peer` is used
+    /// for veth only, whose peer has a link-layer address of its own.)
     pub peer: bool,
+    /// Both ends of the pair are devices of this network namespace.
+    pub both_here: bool,
 }
 
 /// An address and the length of its subnet's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     pub addr: IpAddr,
     pub prefix: u8,
+    pub use_as: Use,
+}
+
+/// What an address is good for, by its flags and scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Whatever the node sends.
+    Source,
+    /// It is the node's, but what begins now takes another: secondary, deprecated, temporary.
+    Reached,
+    /// Not yet, or never: another host may have it (tentative, failed).
+    Nothing,
 }
 
 impl Address {
+    fn is_same(self, other: Self) -> bool {
+        (self.addr, self.prefix) == (other.addr, other.prefix)
+    }
+
     /// Whether it is an address in a subnet, as opposed to a lone one.
     pub fn has_subnet(self) -> bool {
         self.prefix < if self.addr.is_ipv4() { 32 } else { 128 }
@@ -65,7 +90,13 @@ impl Address {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     pub links: BTreeMap<u32, Link>,
-    pub addresses: BTreeMap<u32, BTreeSet<Address>>,
+    /// In the kernel's order.
+    pub addresses: BTreeMap<u32, Vec<Address>>,
+    /// What the Node object has, as far as it is known: internal addresses first.
+    pub node: Vec<IpAddr>,
+    /// What routing takes as the source of packets by a device that has no address of its own; and of packets to the
+    /// outside (0).
+    pub routed: BTreeMap<u32, Vec<IpAddr>>,
 }
 
 impl Inventory {
@@ -106,19 +137,25 @@ impl Inventory {
         let Some(address) = read_address(message) else {
             return false;
         };
-        self.addresses
-            .entry(message.header.index)
-            .or_default()
-            .insert(address)
+        let addresses = self.addresses.entry(message.header.index).or_default();
+        match addresses.iter_mut().find(|it| it.is_same(address)) {
+            Some(known) if *known == address => return false,
+            Some(known) => *known = address,
+            None => addresses.push(address),
+        }
+        true
     }
 
     fn remove_address(&mut self, message: &AddressMessage) -> bool {
         let Some(address) = read_address(message) else {
             return false;
         };
-        self.addresses
-            .get_mut(&message.header.index)
-            .is_some_and(|addresses| addresses.remove(&address))
+        let Some(addresses) = self.addresses.get_mut(&message.header.index) else {
+            return false;
+        };
+        let before = addresses.len();
+        addresses.retain(|it| !it.is_same(address));
+        addresses.len() != before
     }
 
     /// The addresses of a device.
@@ -132,12 +169,14 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     let mut kind = None;
     let mut controller = None;
     let mut elsewhere = false;
+    let mut has_veth_peer = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
             LinkAttribute::Controller(index) => controller = Some(*index).filter(|index| *index != 0),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
+                has_veth_peer = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
                 kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(link_kind(kind)),
                     _ => None,
@@ -148,24 +187,31 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     }
     let loopback = message.header.flags.contains(LinkFlags::Loopback);
     Some(Link {
-        name: name?,
         kind: if loopback {
             LinkKind::Loopback
+        } else if name.as_deref() == Some(IPVS) {
+            LinkKind::Ipvs
         } else {
             kind.unwrap_or(LinkKind::Other)
         },
+        name: name?,
         controller,
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
-        peer: elsewhere && kind == Some(LinkKind::Veth),
+        peer: elsewhere && has_veth_peer,
+        both_here: !elsewhere && kind == Some(LinkKind::Veth),
     })
 }
+
+/// The device of kube-proxy's IPVS mode.
+const IPVS: &str = "kube-ipvs0";
 
 fn link_kind(kind: &InfoKind) -> LinkKind {
     match kind {
         InfoKind::Bridge => LinkKind::Bridge,
         InfoKind::Veth | InfoKind::Netkit => LinkKind::Veth,
         InfoKind::Bond => LinkKind::Bond,
-        InfoKind::Dummy | InfoKind::Ifb | InfoKind::Nlmon | InfoKind::Vrf => LinkKind::Inert,
+        InfoKind::Vrf => LinkKind::Vrf,
+        InfoKind::Dummy | InfoKind::Ifb | InfoKind::Nlmon => LinkKind::Inert,
         InfoKind::Other(name) if name == "team" => LinkKind::Bond,
         _ => LinkKind::Other,
     }
@@ -184,7 +230,34 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
     Some(Address {
         addr: own?,
         prefix: message.header.prefix_len,
+        use_as: use_of(message),
     })
+}
+
+fn use_of(message: &AddressMessage) -> Use {
+    // `Secondary` is `temporary` in IPv6.
+    let first = |flags: AddressHeaderFlags| message.header.flags.intersects(flags);
+    let all = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => Some(*flags),
+        _ => None,
+    });
+    let flags = |of: AddressFlags| all.is_some_and(|all| all.intersects(of));
+    let is_optimistic = first(AddressHeaderFlags::Optimistic) || flags(AddressFlags::Optimistic);
+    if first(AddressHeaderFlags::Dadfailed)
+        || flags(AddressFlags::Dadfailed)
+        || (first(AddressHeaderFlags::Tentative) || flags(AddressFlags::Tentative)) && !is_optimistic
+    {
+        return Use::Nothing;
+    }
+    let lesser = AddressHeaderFlags::Secondary | AddressHeaderFlags::Deprecated;
+    let within = matches!(
+        message.header.scope,
+        AddressScope::Link | AddressScope::Host | AddressScope::Nowhere
+    );
+    match first(lesser) || flags(AddressFlags::Secondary | AddressFlags::Deprecated) || within {
+        true => Use::Reached,
+        false => Use::Source,
+    }
 }
 
 #[cfg(test)]
@@ -216,5 +289,41 @@ mod tests {
             inventory.links.get(&7).map(|link| link.kind),
             Some(LinkKind::Veth)
         );
+    }
+
+    fn pair(kind: InfoKind) -> LinkMessage {
+        let mut message = veth(AddressFamily::Bridge);
+        message.header.interface_family = AddressFamily::Unspec;
+        let info = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]);
+        message.attributes.extend([info, LinkAttribute::LinkNetNsId(1)]);
+        message
+    }
+
+    #[test]
+    fn packets_can_be_put_behind_a_veth_and_not_behind_netkit() {
+        let peer = |kind| read_link(&pair(kind)).map(|link| (link.kind, link.peer));
+        assert_eq!(peer(InfoKind::Veth), Some((LinkKind::Veth, true)));
+        assert_eq!(peer(InfoKind::Netkit), Some((LinkKind::Veth, false)));
+    }
+
+    #[test]
+    fn flags_and_scope_say_what_an_address_is_good_for() {
+        let judge = |scope, flags| {
+            let mut message = AddressMessage::default();
+            message.header.scope = scope;
+            message.attributes.push(AddressAttribute::Flags(flags));
+            use_of(&message)
+        };
+        let universe = AddressScope::Universe;
+        assert_eq!(judge(universe, AddressFlags::Permanent), Use::Source);
+        assert_eq!(judge(universe, AddressFlags::Secondary), Use::Reached);
+        assert_eq!(judge(universe, AddressFlags::Deprecated), Use::Reached);
+        assert_eq!(judge(universe, AddressFlags::Tentative), Use::Nothing);
+        assert_eq!(
+            judge(universe, AddressFlags::Tentative | AddressFlags::Optimistic),
+            Use::Source
+        );
+        assert_eq!(judge(universe, AddressFlags::Dadfailed), Use::Nothing);
+        assert_eq!(judge(AddressScope::Link, AddressFlags::Permanent), Use::Reached);
     }
 }

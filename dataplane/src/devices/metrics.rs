@@ -14,6 +14,7 @@ pub struct DeviceMetrics {
     pub attached: Gauge,
     pub failures: Counter,
     pub reorders: Counter,
+    pub own_cluster_ips: Gauge,
 }
 
 impl DeviceMetrics {
@@ -23,6 +24,7 @@ impl DeviceMetrics {
             attached: Gauge::default(),
             failures: Counter::default(),
             reorders: Counter::default(),
+            own_cluster_ips: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("shunt_device");
         registry.register_with_unit(
@@ -45,6 +47,11 @@ impl DeviceMetrics {
             "reorders",
             "Times that programs were put back in their place on a device: first at ingress, last at egress",
             metrics.reorders.clone(),
+        );
+        registry.register(
+            "own_cluster_ips",
+            "ClusterIPs that are also addresses of the node's own devices",
+            metrics.own_cluster_ips.clone(),
         );
         metrics
     }

@@ -13,6 +13,6 @@ mod redirects;
 
 pub use attach::{Attacher, DevicesError};
 pub use classify::{Classified, PodDevices, Rule, Rules};
-pub use inventory::{Inventory, Link, LinkKind};
+pub use inventory::{Address, Inventory, Link, LinkKind, Use};
 pub use metrics::DeviceMetrics;
 pub use redirects::SendRedirects;

@@ -14,6 +14,7 @@ pub mod testing;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use crate::compile::{Compiled, Input, compile};
@@ -149,6 +150,11 @@ impl Index {
             Some(node) => node.is_leaving,
             None => self.node_was_there,
         }
+    }
+
+    /// The addresses that the Node object has, internal ones first.
+    pub fn own_addresses(&self) -> &[IpAddr] {
+        self.nodes.values().next().map_or(&[], |node| &node.addresses)
     }
 
     /// The node's addresses and the cluster's ranges.

@@ -5,14 +5,13 @@
 use std::io;
 
 use dataplane_common::Hook;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::NLM_F_DUMP;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{Socket, SocketAddr};
 use serde::Serialize;
 
 use super::features::has_tcx;
+use super::netlink::ask;
 use super::pins::Pins;
 use super::syscall::{link_program, program_name, tcx_programs};
 
@@ -183,36 +182,17 @@ fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<Filter>> {
         major: TcHandle::CLSACT.major,
         minor,
     };
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let payload = NetlinkPayload::from(RouteNetlinkMessage::GetTrafficFilter(question));
-    let mut message = NetlinkMessage::new(header, payload);
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&bytes, 0)?;
     let mut filters = Vec::new();
-    loop {
-        let (answer, _) = socket.recv_from_full()?;
-        let mut rest = answer.as_slice();
-        while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(filters),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
-                    filters.extend(read_filter(&filter));
-                }
-                _ => {}
+    ask(
+        RouteNetlinkMessage::GetTrafficFilter(question),
+        NLM_F_DUMP,
+        |message| {
+            if let RouteNetlinkMessage::NewTrafficFilter(filter) = message {
+                filters.extend(read_filter(&filter));
             }
-            let length = (message.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length.max(4)..).unwrap_or_default();
-        }
-    }
+        },
+    )?;
+    Ok(filters)
 }
 
 /// A filter; a message without a handle is of a priority as a whole.

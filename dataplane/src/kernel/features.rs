@@ -16,6 +16,11 @@ pub fn chooses_errors() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 1, 0))
 }
 
+/// Whether a program's route lookup tells the source that the kernel would take (6.7, commit dab4e1f06cab).
+pub(super) fn tells_sources() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 7, 0))
+}
+
 /// Whether this kernel lets one packet's softirq preempt another's on the same CPU.
 ///
 /// It must not: the programs keep the packet in hand in memory of the CPU (`dataplane_common::Work`). Softirqs are

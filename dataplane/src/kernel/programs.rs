@@ -5,7 +5,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
-use super::features::{chooses_errors, has_tcx};
+use super::features::{chooses_errors, has_tcx, tells_sources};
 use super::netns::node_mark;
 use super::pins::{Pins, PinsError};
 use super::sizes::Sizes;
@@ -121,14 +121,19 @@ impl Programs {
 /// Loads the object; maps that are pinned already are used as they are.
 fn load(pins: &Pins, sizes: &Sizes) -> Result<Ebpf, EbpfError> {
     let can_choose_error = u8::from(chooses_errors());
+    let can_ask_source = u8::from(tells_sources());
     let node_mark = node_mark();
     let mut loader = EbpfLoader::new();
     loader
         .default_map_pin_directory(pins.maps())
         .map_pin_path("peers", pins.map("peers"))
         .override_global("CAN_CHOOSE_ERROR", &can_choose_error, true)
+        .override_global("CAN_ASK_SOURCE", &can_ask_source, true)
         .override_global("NODE_MARK", &node_mark, true)
         .map_max_entries("sets", sizes.sets())
+        .map_max_entries("fragments4", Sizes::small())
+        .map_max_entries("fragments6", Sizes::small())
+        .map_max_entries("connected", Sizes::small())
         .map_max_entries("services", sizes.max_services)
         .map_max_entries("traffic", sizes.max_services);
     for ((flows, max_flows), addresses, frontends, backends, affinity, ranges) in [

@@ -9,10 +9,10 @@ use std::os::fd::AsRawFd;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
 pub use rtnetlink::packet_route::address::AddressFlags;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, MacVlanMode};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteScope};
 use rtnetlink::{
-    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+    Handle, LinkBridge, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
 };
 
 use crate::error::{Doing, Error, Result};
@@ -165,6 +165,19 @@ impl Network {
             .doing(|| format!("adding vxlan {name} in {}", self.place))
     }
 
+    /// A device over another one, as a VLAN device is: packets come in by both.
+    pub async fn add_macvlan(&self, name: &str, over: &str) -> Result<()> {
+        let device = LinkMacVlan::new(name, self.index(over).await?, MacVlanMode::Bridge)
+            .up()
+            .build();
+        self.handle
+            .link()
+            .add(device)
+            .execute()
+            .await
+            .doing(|| format!("adding macvlan {name} in {}", self.place))
+    }
+
     pub async fn enslave(&self, port: &str, bridge: &str) -> Result<()> {
         let (port_index, bridge_index) = (self.index(port).await?, self.index(bridge).await?);
         self.handle
@@ -206,6 +219,18 @@ impl Network {
             .execute()
             .await
             .doing(|| format!("adding {}/{} to {device} in {}", address.0, address.1, self.place))
+    }
+
+    /// Takes an address off a device.
+    pub async fn remove_address(&self, device: &str, address: IpAddr) -> Result<()> {
+        let index = self.index(device).await?;
+        let doing = || format!("removing {address} from {device} in {}", self.place);
+        let request = self.handle.address().get().set_link_index_filter(index);
+        let found = request.set_address_filter(address).execute().try_next().await;
+        match found.doing(doing)? {
+            Some(message) => self.handle.address().del(message).execute().await.doing(doing),
+            None => Err(Error::Failed(format!("{device} has no {address}"))),
+        }
     }
 
     /// Adds a route, in the place of one to the same destination if there is one.

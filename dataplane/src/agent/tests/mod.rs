@@ -336,7 +336,8 @@ async fn events_without_a_pause_wait_no_longer_than_patience() {
 async fn a_full_map_is_reported_and_leaves_other_services_alone() {
     let bench = Bench::start(SharedMaps::new(MemoryMaps::default()));
     bench.settle(web()).await;
-    let second_vip = |op: &Op| matches!(op, Op::PutFrontend { key, .. } if key.addr == std::net::IpAddr::from([10, 96, 0, 2]));
+    let second_vip =
+        |op: &Op| matches!(op, Op::PutFrontend { key, .. } if key.addr == IpAddr::from([10, 96, 0, 2]));
     bench.maps.with(|inside| inside.broken = second_vip);
     let other = service("other", "10.96.0.2");
     bench

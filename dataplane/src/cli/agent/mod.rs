@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `shunt agent`: starts all parts of the agent.
 
+mod conntrack;
 mod policy;
 mod sockets;
 
@@ -17,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::conntrack::ConntrackArgs;
 use self::policy::PolicyArgs;
 use self::sockets::SocketArgs;
 use super::args::RootArgs;
@@ -57,6 +59,12 @@ pub(super) struct Args {
     /// Override how a device is classified: NAME=pod|uplink|none, NAME may end in `*`; the first match counts
     #[arg(long = "device", value_name = "RULE")]
     devices: Vec<Rule>,
+    /// Run on a PREEMPT_RT kernel from 6.18 on, which may mix packets up, because it was built with
+    /// CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y
+    #[arg(long)]
+    trust_rt_kernel: bool,
+    #[command(flatten)]
+    conntrack: ConntrackArgs,
     /// Leave TCP connections that are older than Shunt to kube-proxy's conntrack entries
     #[arg(long)]
     take_over: bool,
@@ -104,12 +112,11 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let pins = Pins::new(&args.root.bpf_root);
     tracing::info!(node = parser.node_name(), root = %pins.root().display(), "agent starts");
 
-    if packets_may_preempt() {
-        tracing::warn!(
-            "this PREEMPT_RT kernel may let packets preempt and corrupt each other: use one built with \
-             CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y"
-        );
-    }
+    anyhow::ensure!(
+        args.trust_rt_kernel || !packets_may_preempt(),
+        "this PREEMPT_RT kernel may let packets of one CPU preempt each other, so that one pod gets another's: use a \
+         kernel built with CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y, and confirm it with --trust-rt-kernel"
+    );
 
     // Arguments are checked before anything is changed.
     let settings = args.policy.settings()?;
@@ -117,6 +124,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     let mut programs = Programs::load(&pins, &args.sizes)?;
     configure(&mut PinnedMaps::open(&pins)?, &args)?;
     args.sockets.serve(&mut programs, &pins)?;
+    tokio::spawn(args.conntrack.timeouts().keep());
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
@@ -138,10 +146,11 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
         device_metrics,
     )
     .await?;
-    tokio::spawn(attacher.run(sender.clone()));
+    let addresses_to = sender.clone();
     let kube_events = source.start(parser, sender, metrics.clone());
 
     let reports = Reports::new(metrics, kube_events.clone());
+    tokio::spawn(attacher.run(addresses_to, reports.node_addresses.subscribe()));
     let (health, checks) = (reports.health.clone(), reports.checks.subscribe());
     tokio::spawn(health::serve_proxy(
         args.healthz,

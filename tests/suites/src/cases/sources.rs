@@ -134,7 +134,7 @@ fn masquerade_external(n: Names) -> Case {
         .masquerading_external();
     let port = n.node(30_080);
     Case {
-        name: "with masquerade-external a client outside is masqueraded if its backend is on this node too, and no pod is [99]",
+        name: "with masquerade-external a client outside is masqueraded if its backend is on this node too, and no pod is [103]",
         steps: vec![
             Step::Setup(setup),
             becomes(
