@@ -20,7 +20,7 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use dataplane_common::Hook;
 use tracing::debug;
 
-use super::chain::{Chain, HANDLES, Means, priority};
+use super::chain::{Chain, End, HANDLES, Means};
 use super::pins::Pins;
 use super::programs::{LoadError, Programs};
 use super::syscall::detach_link;
@@ -77,11 +77,14 @@ impl Programs {
     /// Attaches both programs to a device. What an earlier agent attached is replaced atomically.
     pub fn attach(&mut self, to: &Attachment<'_>) -> Result<(), AttachError> {
         for hook in Hook::ALL {
-            match Chain::read(to.ifindex, hook).means(hook, self.tcx) {
+            match Chain::read(to.ifindex, hook).means(self.end(hook), self.tcx) {
                 Means::Link => self.attach_link(to, hook)?,
                 Means::Filter => {
                     let attached = self.attach_filter(to, hook);
-                    self.or_by_link(to, hook, attached)?;
+                    if self.or_by_link(to, hook, attached)? {
+                        remove_link(&self.pins().link(to.ifindex, hook))
+                            .map_err(|error| to.not_pinned(hook, &error))?;
+                    }
                 }
             }
         }
@@ -89,23 +92,31 @@ impl Programs {
         Ok(())
     }
 
-    /// Sees to it that our programs are first at ingress and last at egress; whether one was not.
+    /// Where our program is to be at a hook.
+    fn end(&self, hook: Hook) -> End {
+        match hook {
+            Hook::Ingress => End::First,
+            Hook::Egress => self.at_egress,
+        }
+    }
+
+    /// Sees to it that our programs are where they are to be; whether one was not.
     pub fn put_in_order(&mut self, to: &Attachment<'_>) -> Result<bool, AttachError> {
         let mut moved = false;
         for hook in Hook::ALL {
             let chain = Chain::read(to.ifindex, hook);
             let ids: Vec<u32> = self.ids(hook, to.ethernet).into_iter().flatten().collect();
-            if chain.is_in_order(hook, self.tcx, &ids) {
+            if chain.is_in_order(self.end(hook), self.tcx, &ids) {
                 continue;
             }
-            match chain.means(hook, self.tcx) {
+            match chain.means(self.end(hook), self.tcx) {
                 Means::Link => {
                     self.move_link(to, hook, &chain)?;
                     moved = true;
                     remove_filters(
                         to.device,
                         hook,
-                        chain.own_filters(hook).map(|it| (it.priority, it.handle)),
+                        chain.own_filters().map(|it| (it.priority, it.handle)),
                     );
                 }
                 Means::Filter => {
@@ -142,6 +153,7 @@ impl Programs {
     fn attach_link(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
         let path = self.pins().link(to.ifindex, hook);
         let pinned = PinnedLink::from_pin(&path).ok();
+        let end = self.end(hook);
         let program = self.loaded(hook, to.ethernet)?;
         // A link whose device is gone can be updated no more: another device has that number now.
         if let Some(link) = pinned
@@ -153,14 +165,14 @@ impl Programs {
             return Ok(());
         }
         let _ = fs::remove_file(&path);
-        let link = new_link(program, to, hook)?;
+        let link = new_link(program, to, hook, end)?;
         link.pin(&path).map_err(|error| to.not_pinned(hook, &error))?;
         Ok(())
     }
 
     /// Attaches at the right end, then takes off what is elsewhere.
     fn move_link(&mut self, to: &Attachment<'_>, hook: Hook, chain: &Chain) -> Result<(), AttachError> {
-        let [first, _] = self.ids(hook, to.ethernet);
+        let ([first, _], end) = (self.ids(hook, to.ethernet), self.end(hook));
         let path = self.pins().link(to.ifindex, hook);
         let beside = self.pins().new_link(to.ifindex, hook);
         let is_there = first.is_some_and(|id| chain.links.contains(&id));
@@ -168,7 +180,7 @@ impl Programs {
             true => self.second(hook, to.ethernet)?,
             false => self.loaded(hook, to.ethernet)?,
         };
-        let link = new_link(program, to, hook)?;
+        let link = new_link(program, to, hook, end)?;
         let _ = fs::remove_file(&beside);
         link.pin(&beside).map_err(|error| to.not_pinned(hook, &error))?;
         let _ = detach_link(&path);
@@ -177,13 +189,12 @@ impl Programs {
 
     fn attach_filter(&mut self, to: &Attachment<'_>, hook: Hook) -> Result<(), AttachError> {
         let chain = Chain::read(to.ifindex, hook);
-        let place = chain
-            .own_filters(hook)
-            .find(|filter| filter.priority == priority(hook));
+        let priority = self.end(hook).priority();
+        let place = chain.own_filters().find(|filter| filter.priority == priority);
         let Some(handle) = place.map(|filter| filter.handle) else {
             return self.move_filter(to, hook, &chain);
         };
-        let existing = filter(to.device, hook, (priority(hook), handle))
+        let existing = filter(to.device, hook, (priority, handle))
             .map_err(|error| to.failed(hook, TcError::from(error)))?;
         let program = self.loaded(hook, to.ethernet)?;
         let id = program
@@ -204,14 +215,12 @@ impl Programs {
                 source,
             });
         }
-        let own: Vec<_> = chain
-            .own_filters(hook)
-            .map(|it| (it.priority, it.handle))
-            .collect();
-        let taken = |handle: &u16| own.contains(&(priority(hook), u32::from(*handle)));
+        let priority = self.end(hook).priority();
+        let own: Vec<_> = chain.own_filters().map(|it| (it.priority, it.handle)).collect();
+        let taken = |handle: &u16| own.contains(&(priority, u32::from(*handle)));
         let [usual, other] = HANDLES;
         let options = NlOptions {
-            priority: priority(hook),
+            priority,
             handle: TcHandle::new(0, if taken(&usual) { other } else { usual }),
             classid: None,
         };
@@ -225,10 +234,15 @@ impl Programs {
     }
 }
 
-fn new_link(program: &mut SchedClassifier, to: &Attachment<'_>, hook: Hook) -> Result<FdLink, AttachError> {
-    let order = match hook {
-        Hook::Ingress => LinkOrder::first(),
-        Hook::Egress => LinkOrder::last(),
+fn new_link(
+    program: &mut SchedClassifier,
+    to: &Attachment<'_>,
+    hook: Hook,
+    end: End,
+) -> Result<FdLink, AttachError> {
+    let order = match end {
+        End::First => LinkOrder::first(),
+        End::Last => LinkOrder::last(),
     };
     let options = TcAttachOptions::TcxOrder(order);
     let id = program
@@ -255,12 +269,14 @@ pub fn detach(pins: &Pins, device: &str, ifindex: u32) -> Result<(), AttachError
         ethernet: true,
     };
     for hook in Hook::ALL {
-        remove_link(&pins.link(ifindex, hook)).map_err(|error| on.not_pinned(hook, &error))?;
+        for pin in [pins.link(ifindex, hook), pins.new_link(ifindex, hook)] {
+            remove_link(&pin).map_err(|error| on.not_pinned(hook, &error))?;
+        }
         let chain = Chain::read(ifindex, hook);
         remove_filters(
             device,
             hook,
-            chain.own_filters(hook).map(|it| (it.priority, it.handle)),
+            chain.own_filters().map(|it| (it.priority, it.handle)),
         );
     }
     Ok(())

@@ -18,16 +18,32 @@ use super::syscall::{link_program, program_name, tcx_programs};
 /// The numbers of our filters: the second is for the time in which one takes the other's place.
 pub(super) const HANDLES: [u16; 2] = [0x5348, 0x5349];
 
-/// The priority of our filter: the first at ingress, the last at egress.
-pub(super) fn priority(hook: Hook) -> u16 {
-    match hook {
-        Hook::Ingress => FIRST,
-        Hook::Egress => u16::MAX,
-    }
+/// Where our program stands among others at a hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum End {
+    /// Before all others: none of them can hide a packet from Shunt
+    First,
+    /// After all others, which see a flow with the addresses of its two ends; one that ends the chain hides the packet
+    #[default]
+    Last,
 }
 
-/// What earlier versions had at egress too.
-pub(super) const FIRST: u16 = 1;
+impl End {
+    /// The priority of our filter.
+    pub(super) fn priority(self) -> u16 {
+        match self {
+            Self::First => 1,
+            Self::Last => u16::MAX,
+        }
+    }
+
+    fn of<T>(self, all: &[T]) -> Option<&T> {
+        match self {
+            Self::First => all.first(),
+            Self::Last => all.last(),
+        }
+    }
+}
 
 /// A filter of a device's clsact qdisc.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +55,9 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether it is one that we attach at this hook, of this version or an earlier one.
-    pub(super) fn is_ours(&self, hook: Hook) -> bool {
-        let priorities = [priority(hook), FIRST];
+    /// Whether it is one that we attach, of this version or an earlier one.
+    pub(super) fn is_ours(&self) -> bool {
+        let priorities = [End::First, End::Last].map(End::priority);
         priorities.contains(&self.priority) && HANDLES.map(u32::from).contains(&self.handle)
     }
 }
@@ -72,47 +88,39 @@ impl Chain {
         Self { links, filters }
     }
 
-    /// How our program can be first, or last. Filters run after links, so that behind another's filter only a filter
-    /// is last.
-    pub(super) fn means(&self, hook: Hook, tcx: bool) -> Means {
-        let foreign = |filter: &Filter| !filter.is_ours(hook);
-        match hook {
-            _ if !tcx => Means::Filter,
-            Hook::Egress if self.filters.iter().any(foreign) => Means::Filter,
-            Hook::Ingress | Hook::Egress => Means::Link,
+    /// How our program can be there. Filters run after links, so that behind another's filter only a filter is last.
+    pub(super) fn means(&self, end: End, tcx: bool) -> Means {
+        let has_foreign = || self.filters.iter().any(|filter| !filter.is_ours());
+        if !tcx || end == End::Last && has_foreign() {
+            Means::Filter
+        } else {
+            Means::Link
         }
     }
 
-    /// Whether one of `ours` is where it is to be, by the right means and by no other.
-    pub(super) fn is_in_order(&self, hook: Hook, tcx: bool, ours: &[u32]) -> bool {
+    /// Whether one of `ours` is there, by the right means and by no other.
+    pub(super) fn is_in_order(&self, end: End, tcx: bool, ours: &[u32]) -> bool {
         let own_links = || self.links.iter().filter(|id| ours.contains(id)).count();
-        let own_filters = || self.filters.iter().filter(|filter| filter.is_ours(hook)).count();
-        match self.means(hook, tcx) {
+        let is_there = |filter: &Filter| {
+            filter.priority == end.priority()
+                && filter.is_ours()
+                && filter.program.is_none_or(|id| ours.contains(&id))
+        };
+        match self.means(end, tcx) {
             Means::Link => {
-                let end = match hook {
-                    Hook::Ingress => self.links.first(),
-                    Hook::Egress => self.links.last(),
-                };
-                end.is_some_and(|id| ours.contains(id)) && own_filters() == 0
+                end.of(&self.links).is_some_and(|id| ours.contains(id)) && self.own_filters().count() == 0
             }
             Means::Filter => {
-                let end = match hook {
-                    Hook::Ingress => self.filters.first(),
-                    Hook::Egress => self.filters.last(),
-                };
-                let is_ours = |filter: &Filter| {
-                    filter.priority == priority(hook)
-                        && filter.is_ours(hook)
-                        && filter.program.is_none_or(|id| ours.contains(&id))
-                };
-                end.is_some_and(is_ours) && own_filters() == 1 && own_links() == 0
+                end.of(&self.filters).is_some_and(is_there)
+                    && self.own_filters().count() == 1
+                    && own_links() == 0
             }
         }
     }
 
     /// Our filters.
-    pub(super) fn own_filters(&self, hook: Hook) -> impl Iterator<Item = &Filter> {
-        self.filters.iter().filter(move |filter| filter.is_ours(hook))
+    pub(super) fn own_filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.iter().filter(|filter| filter.is_ours())
     }
 }
 
@@ -148,7 +156,7 @@ pub fn other_programs(pins: &Pins, ifindex: u32) -> Vec<OtherProgram> {
             });
         }
         for filter in &chain.filters {
-            if filter.is_ours(hook) {
+            if filter.is_ours() {
                 before = false;
                 continue;
             }
@@ -250,15 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_first_at_ingress_and_last_at_egress() {
-        let alone = chain(&[7], &[]);
-        let before = chain(&[7, 9], &[]);
-        let after = chain(&[9, 7], &[]);
-        let order = |chain: &Chain| Hook::ALL.map(|hook| chain.is_in_order(hook, true, &OURS));
-        assert_eq!(order(&alone), [true, true]);
-        assert_eq!(order(&before), [true, false]);
-        assert_eq!(order(&after), [false, true]);
-        assert_eq!(order(&chain(&[], &[])), [false, false]);
+    fn a_link_is_at_its_end() {
+        let order = |links: &[u32]| {
+            [End::First, End::Last].map(|end| chain(links, &[]).is_in_order(end, true, &OURS))
+        };
+        assert_eq!(order(&[7]), [true, true]);
+        assert_eq!(order(&[7, 9]), [true, false]);
+        assert_eq!(order(&[9, 7]), [false, true]);
+        assert_eq!(order(&[]), [false, false]);
     }
 
     #[test]
@@ -266,31 +273,26 @@ mod tests {
         let foreign = filter(1, 1);
         let own = filter(u16::MAX, 0x5348);
         let link = chain(&[7], std::slice::from_ref(&foreign));
-        assert_eq!(link.means(Hook::Ingress, true), Means::Link);
-        assert!(link.is_in_order(Hook::Ingress, true, &OURS));
-        assert_eq!(link.means(Hook::Egress, true), Means::Filter);
-        assert!(!link.is_in_order(Hook::Egress, true, &OURS));
-        assert!(chain(&[], &[foreign.clone(), own.clone()]).is_in_order(Hook::Egress, true, &OURS));
-        assert!(
-            !chain(&[7], &[foreign, own.clone()]).is_in_order(Hook::Egress, true, &OURS),
-            "once is enough"
-        );
-        assert!(
-            !chain(&[7], &[own]).is_in_order(Hook::Egress, true, &OURS),
-            "the filter it followed is gone"
-        );
+        assert_eq!(link.means(End::First, true), Means::Link);
+        assert!(link.is_in_order(End::First, true, &OURS));
+        assert_eq!(link.means(End::Last, true), Means::Filter);
+        assert!(!link.is_in_order(End::Last, true, &OURS));
+        let last =
+            |links: &[u32], filters: &[Filter]| chain(links, filters).is_in_order(End::Last, true, &OURS);
+        assert!(last(&[], &[foreign.clone(), own.clone()]));
+        assert!(!last(&[7], &[foreign, own.clone()]), "once is enough");
+        assert!(!last(&[7], &[own]), "the filter it followed is gone");
     }
 
     #[test]
     fn without_links_a_filter_is_the_first_of_priority_one_or_the_last_of_all() {
-        let ingress = |filters: &[Filter]| chain(&[], filters).is_in_order(Hook::Ingress, false, &OURS);
-        let egress = |filters: &[Filter]| chain(&[], filters).is_in_order(Hook::Egress, false, &OURS);
-        assert!(ingress(&[filter(1, 0x5348), filter(1, 1)]));
-        assert!(ingress(&[filter(1, 0x5349), filter(1, 1)]));
-        assert!(!ingress(&[filter(1, 1), filter(1, 0x5348)]));
-        assert!(egress(&[filter(1, 1), filter(u16::MAX, 0x5348)]));
+        let order = |end, filters: &[Filter]| chain(&[], filters).is_in_order(end, false, &OURS);
+        assert!(order(End::First, &[filter(1, 0x5348), filter(1, 1)]));
+        assert!(order(End::First, &[filter(1, 0x5349), filter(1, 1)]));
+        assert!(!order(End::First, &[filter(1, 1), filter(1, 0x5348)]));
+        assert!(order(End::Last, &[filter(1, 1), filter(u16::MAX, 0x5348)]));
         assert!(
-            !egress(&[filter(1, 0x5348), filter(49_152, 1)]),
+            !order(End::Last, &[filter(1, 0x5348), filter(49_152, 1)]),
             "as earlier versions had it"
         );
     }

@@ -5,6 +5,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use dataplane_common::Hook;
 
+use super::chain::End;
 use super::features::{chooses_errors, has_tcx, tells_sources};
 use super::netns::node_mark;
 use super::pins::{Pins, PinsError};
@@ -22,6 +23,7 @@ pub struct Programs {
     sizes: Sizes,
     pins: Pins,
     pub(super) tcx: bool,
+    pub(super) at_egress: End,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +61,19 @@ impl Programs {
             sizes: *sizes,
             pins: pins.clone(),
             tcx: has_tcx(),
+            at_egress: End::default(),
         };
         // Programs for devices without Ethernet headers are loaded on first use: the verifier takes long.
         for hook in Hook::ALL {
             programs.loaded(hook, true)?;
         }
         Ok(programs)
+    }
+
+    /// With another place at egress than the last.
+    #[must_use]
+    pub fn at_egress(self, at_egress: End) -> Self {
+        Self { at_egress, ..self }
     }
 
     /// The program for a hook, loaded.

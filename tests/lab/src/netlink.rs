@@ -9,10 +9,11 @@ use std::os::fd::AsRawFd;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
 pub use rtnetlink::packet_route::address::AddressFlags;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, MacVlanMode};
+use rtnetlink::packet_route::link::{BondMode, InfoData, InfoVeth, LinkAttribute, MacVlanMode};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteScope};
 use rtnetlink::{
-    Handle, LinkBridge, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+    Handle, LinkBond, LinkBridge, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVlan, LinkVxlan,
+    RouteMessageBuilder,
 };
 
 use crate::error::{Doing, Error, Result};
@@ -176,6 +177,28 @@ impl Network {
             .execute()
             .await
             .doing(|| format!("adding macvlan {name} in {}", self.place))
+    }
+
+    /// A VLAN device over another one.
+    pub async fn add_vlan(&self, name: &str, over: &str, number: u16) -> Result<()> {
+        let device = LinkVlan::new(name, self.index(over).await?, number).up().build();
+        self.handle
+            .link()
+            .add(device)
+            .execute()
+            .await
+            .doing(|| format!("adding vlan {name} in {}", self.place))
+    }
+
+    /// A bond that has this device as its only member.
+    pub async fn add_bond(&self, name: &str, member: &str) -> Result<()> {
+        let bond = LinkBond::new(name).mode(BondMode::ActiveBackup).up().build();
+        let doing = || format!("adding bond {name} in {}", self.place);
+        self.handle.link().add(bond).execute().await.doing(doing)?;
+        let index = self.index(member).await?;
+        let down = LinkUnspec::new_with_index(index).down().build();
+        self.handle.link().set(down).execute().await.doing(doing)?;
+        self.enslave(member, name).await
     }
 
     pub async fn enslave(&self, port: &str, bridge: &str) -> Result<()> {

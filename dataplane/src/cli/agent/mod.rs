@@ -30,7 +30,7 @@ use crate::health;
 use crate::index::Settings;
 use crate::index::parse::Parser;
 use crate::kernel::{
-    KernelCollector, KernelMaps, PinnedMaps, Pins, Programs, Sizes, Sweeper, packets_may_preempt,
+    End, KernelCollector, KernelMaps, PinnedMaps, Pins, Programs, Sizes, Sweeper, packets_may_preempt,
 };
 use crate::metrics::Metrics;
 use crate::sockets::{OrphanMetrics, Orphans};
@@ -65,6 +65,9 @@ pub(super) struct Args {
     trust_rt_kernel: bool,
     #[command(flatten)]
     conntrack: ConntrackArgs,
+    /// Where Shunt's program runs among other TC programs at a device's egress
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t)]
+    tc_egress: End,
     /// Leave TCP connections that are older than Shunt to kube-proxy's conntrack entries
     #[arg(long)]
     take_over: bool,
@@ -121,7 +124,7 @@ async fn serve_node(args: Args) -> anyhow::Result<()> {
     // Arguments are checked before anything is changed.
     let settings = args.policy.settings()?;
     let source = Source::new(&args).await?;
-    let mut programs = Programs::load(&pins, &args.sizes)?;
+    let mut programs = Programs::load(&pins, &args.sizes)?.at_egress(args.tc_egress);
     configure(&mut PinnedMaps::open(&pins)?, &args)?;
     args.sockets.serve(&mut programs, &pins)?;
     tokio::spawn(args.conntrack.timeouts().keep());
