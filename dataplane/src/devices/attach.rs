@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::classify::{Classified, OUTSIDE, PodDevices, Rules};
-use super::inventory::{Inventory, Link, LinkKind};
+use super::inventory::{Inventory, LinkKind};
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
@@ -302,10 +302,6 @@ impl Attacher {
             self.record_bridge(bridge);
         }
         let saved = self.redirects_of(index, &classified.name);
-        // A port of Open vSwitch, say.
-        let has_controller = |link: &Link| link.controller.is_some();
-        let is_pods_port = classified.kind == DeviceKind::Pod
-            && self.inventory.links.get(&index).is_some_and(has_controller);
         let device = Device {
             kind: classified.kind as u32,
             send_redirects: u32::from(saved),
@@ -313,7 +309,7 @@ impl Attacher {
             v6: classified.v6.into(),
             local: u32::from(classified.local),
             peer: u32::from(classified.peer),
-            bridge_port: u32::from(classified.bridge.is_some() || is_pods_port),
+            bridge_port: u32::from(classified.bridge_port),
         };
         let known = self.maps.devices.insert(index, device, 0);
         let to = Attachment {

@@ -24,6 +24,8 @@ pub struct Classified {
     pub v6: Ipv6Addr,
     /// The bridge it is a port of, which routes for it.
     pub bridge: Option<u32>,
+    /// Frames with another link-layer address than its own may be for the node.
+    pub bridge_port: bool,
     /// Its senders count as this node's pods.
     pub local: bool,
 }
@@ -189,7 +191,21 @@ impl Inventory {
             v4: own.0.or(routed.0).unwrap_or(primary.0),
             v6: own.1.or(routed.1).unwrap_or(primary.1),
             bridge,
+            bridge_port: self.is_bridge_port(link, kind),
             local: false,
+        }
+    }
+
+    /// Whether frames for the bridge or switch that a device is a port of may have another link-layer address than the
+    /// device's. What comes to an uplink for others is for hosts behind the bridge, or flooded, where the bridge has the
+    /// uplink's address.
+    fn is_bridge_port(&self, link: &Link, kind: DeviceKind) -> bool {
+        let Some(controller) = link.controller.and_then(|index| self.links.get(&index)) else {
+            return false;
+        };
+        match controller.kind {
+            LinkKind::Vrf | LinkKind::Bond => false,
+            _ => kind == DeviceKind::Pod || controller.address != link.address,
         }
     }
 
@@ -288,6 +304,7 @@ mod tests {
     fn link(name: &str, kind: LinkKind, controller: Option<u32>) -> Link {
         Link {
             peer: kind == LinkKind::Veth,
+            address: name.as_bytes().to_vec(),
             both_here: false,
             name: name.to_owned(),
             kind,
@@ -382,6 +399,32 @@ mod tests {
         let primary: Vec<_> = primary.map(|(addr, _)| addr.to_string()).collect();
         assert_eq!(primary, ["172.18.0.2", "fd00::2"]);
         assert_eq!(addresses.len(), 6);
+    }
+
+    #[test]
+    fn frames_for_others_may_be_for_the_bridge_unless_it_has_the_uplinks_address() {
+        let mut node = node();
+        for (index, name) in [(8, "br0"), (9, "br1"), (10, "vrf0")] {
+            let kind = if name == "vrf0" {
+                LinkKind::Vrf
+            } else {
+                LinkKind::Bridge
+            };
+            node.links.insert(index, link(name, kind, None));
+        }
+        let mut uplink = |index, name, controller| {
+            let mut uplink = link(name, LinkKind::Other, Some(controller));
+            uplink.address = b"br0".to_vec();
+            node.links.insert(index, uplink);
+        };
+        uplink(20, "eth1", 8);
+        uplink(21, "eth2", 9);
+        node.links.insert(22, link("veth9", LinkKind::Veth, Some(8)));
+        node.links.insert(23, link("veth10", LinkKind::Veth, Some(10)));
+        let classified = node.classify(&Rules::default(), &PodDevices::ByKind);
+        let ports = classified.values().filter(|device| device.bridge_port);
+        let ports: Vec<_> = ports.map(|device| device.name.as_str()).collect();
+        assert_eq!(ports, ["veth2", "eth2", "veth9"]);
     }
 
     #[test]

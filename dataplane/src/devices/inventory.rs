@@ -41,6 +41,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Its packets begin with an Ethernet header.
     pub ethernet: bool,
+    /// Its link-layer address; empty if it has none.
+    pub address: Vec<u8>,
     /// It has a peer in another network namespace, where packets can be put. (Not so netkit: `bpf_redirect_peer` is used
     /// for veth only, whose peer has a link-layer address of its own.)
     pub peer: bool,
@@ -168,12 +170,14 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut kind = None;
     let mut controller = None;
+    let mut address = Vec::new();
     let mut elsewhere = false;
     let mut has_veth_peer = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
             LinkAttribute::Controller(index) => controller = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::Address(bytes) => address.clone_from(bytes),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
                 has_veth_peer = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
@@ -197,6 +201,7 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
         name: name?,
         controller,
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+        address,
         peer: elsewhere && has_veth_peer,
         both_here: !elsewhere && kind == Some(LinkKind::Veth),
     })
