@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::classify::{Classified, OUTSIDE, PodDevices, Rules};
-use super::inventory::{Inventory, LinkKind};
+use super::inventory::{Inventory, LinkKind, is_global};
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
@@ -277,17 +277,15 @@ impl Attacher {
 
     /// What routing takes as sources where no address says it; whether that is something else than before.
     fn ask_routing(&mut self) -> bool {
-        let mut routed = BTreeMap::new();
-        for index in self.inventory.bare_uplinks(&self.rules) {
+        let ask = |device| {
             let sources = Family::ALL
                 .iter()
-                .filter_map(|family| route_source(*family, Some(index)));
-            routed.insert(index, sources.map(|(addr, _)| addr).collect());
-        }
-        let outside = Family::ALL
-            .iter()
-            .filter_map(|family| route_source(*family, None));
-        routed.insert(OUTSIDE, outside.map(|(addr, _)| addr).collect());
+                .filter_map(|family| route_source(*family, device));
+            sources.filter(|addr| is_global(*addr)).collect()
+        };
+        let bare = self.inventory.bare_uplinks(&self.rules).into_iter();
+        let mut routed: BTreeMap<u32, Vec<IpAddr>> = bare.map(|index| (index, ask(Some(index)))).collect();
+        routed.insert(OUTSIDE, ask(None));
         let changed = routed != self.inventory.routed;
         self.inventory.routed = routed;
         changed

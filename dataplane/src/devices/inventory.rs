@@ -81,10 +81,15 @@ impl Address {
 
     /// Whether others than this link's neighbours can reach it.
     pub fn is_global(self) -> bool {
-        match self.addr {
-            IpAddr::V4(addr) => !addr.is_loopback() && !addr.is_link_local(),
-            IpAddr::V6(addr) => !addr.is_loopback() && !addr.is_unicast_link_local(),
-        }
+        is_global(self.addr)
+    }
+}
+
+/// Whether others than some link's neighbours can reach an address.
+pub(super) fn is_global(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => !addr.is_loopback() && !addr.is_link_local(),
+        IpAddr::V6(addr) => !addr.is_loopback() && !addr.is_unicast_link_local(),
     }
 }
 

@@ -49,9 +49,8 @@ pub(super) fn ask(
     }
 }
 
-/// The source that the node's own packets to the outside have, by this device or by the one that routing takes; and
-/// the device.
-pub fn route_source(family: Family, ifindex: Option<u32>) -> Option<(IpAddr, u32)> {
+/// The source that the node's own packets to the outside have, by this device or by the one that routing takes.
+pub fn route_source(family: Family, ifindex: Option<u32>) -> Option<IpAddr> {
     // Addresses for documentation: no route is for them alone.
     let (address_family, to, length) = match family {
         Family::V4 => (
@@ -70,19 +69,18 @@ pub fn route_source(family: Family, ifindex: Option<u32>) -> Option<(IpAddr, u32
     question.header.destination_prefix_length = length;
     question.attributes.push(RouteAttribute::Destination(to));
     question.attributes.extend(ifindex.map(RouteAttribute::Oif));
-    let (mut source, mut device) = (None, None);
+    let mut source = None;
     let answer = |message| {
         if let RouteNetlinkMessage::NewRoute(route) = message {
             for attribute in route.attributes {
                 match attribute {
                     RouteAttribute::PrefSource(RouteAddress::Inet(addr)) => source = Some(IpAddr::V4(addr)),
                     RouteAttribute::PrefSource(RouteAddress::Inet6(addr)) => source = Some(IpAddr::V6(addr)),
-                    RouteAttribute::Oif(index) => device = Some(index),
                     _ => {}
                 }
             }
         }
     };
     ask(RouteNetlinkMessage::GetRoute(question), 0, answer).ok()?;
-    Some((source?, device?))
+    source
 }

@@ -60,6 +60,7 @@ fn a_changed_layout_is_another_version() {
         Detect::Nobody as u32,
         Config::POD_SOCKETS,
         Config::FAST_PATH,
+        Config::MASQUERADE_EXTERNAL,
         Call::PeerName as u32,
     ];
     let names: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
@@ -69,7 +70,7 @@ fn a_changed_layout_is_another_version() {
             16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 40, 24, 8, 20, 16, 28, 8,
             20, 52, 184, 552, 44,
         ],
-        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 5],
+        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 32, 5],
         "not_ip not_ours egress_skipped not_for_device odd_source already_translated malformed own_address taken_over contested stale_removed other_namespace \
          left_to_packets connect_passed answer_passed translated fast_path new_flow resteered \
          reopened moved plain_moved masqueraded fragment_translated error_translated rejected_no_endpoint \

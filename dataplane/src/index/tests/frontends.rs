@@ -62,6 +62,28 @@ fn frontends(index: &mut Index, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_annotation_masquerades_the_clients_outside_of_one_service() {
+    let masquerades = |annotations: Value| {
+        let mut service = web();
+        service["metadata"]["annotations"] = annotations;
+        let port = port(&mut index_of(&[service]), "web");
+        let mut frontends = port.frontends.into_values();
+        let first = frontends.next().map(|it| it.masquerades_external);
+        assert!(frontends.all(|it| Some(it.masquerades_external) == first));
+        first
+    };
+    assert_eq!(
+        masquerades(json!({ "shunt/masquerade-external": "true" })),
+        Some(true)
+    );
+    assert_eq!(
+        masquerades(json!({ "shunt/masquerade-external": "no" })),
+        Some(false)
+    );
+    assert_eq!(masquerades(json!({})), Some(false));
+}
+
+#[test]
 fn a_service_has_a_frontend_for_each_way_to_it() {
     let mut index = index_of(&[web()]);
     assert_eq!(
