@@ -53,6 +53,9 @@
 //! packet is inlined into one frame; what runs once per flow or per event is `inline(never)`
 //! and has frames of its own, that exist only while it runs.
 #![no_std]
+// For the atomic instructions of `maps/flows.rs`, as in the kernel programs themselves.
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "as above"))]
 #![warn(missing_docs)]
 
 #[cfg(any(test, feature = "host"))]

@@ -66,6 +66,9 @@ outcomes! {
     OwnAddress = "own_address" => Next,
     /// A TCP segment of a connection older than Shunt, while taking over from kube-proxy.
     TakenOver = "taken_over" => Next,
+    /// To a frontend at an address of this node, but an answer to what the node, or a pod behind the CNI's masquerade,
+    /// has sent from that port: left alone.
+    ForeignAnswer = "foreign_answer" => Next,
     /// On a reply's tuple while that reply is awaited, but no answer to it: another connection's.
     Contested = "contested" => Next,
     /// A packet to no Service whose tuple a finished Service flow still held; that flow was removed.
@@ -92,6 +95,8 @@ outcomes! {
     Resteered = "resteered" => Next,
     /// A SYN on the tuple of a finished connection: a new flow in its place.
     Reopened = "reopened" => Next,
+    /// A RST of no known flow: rewritten as its flow's packets would be, and nothing is kept.
+    ResetTranslated = "reset_translated" => Next,
     /// A flow's first packet, given another source port because two flows would have had one tuple.
     Moved = "moved" => Next,
     /// A packet of a flow to no Service, given another source port because a Service flow has its tuple.

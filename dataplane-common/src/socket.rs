@@ -15,6 +15,7 @@
 //! These calls run in a process, which may be interrupted by packets of the same CPU, and
 //! preempted: nothing here uses a CPU's own memory ([`crate::Work`]).
 
+use crate::lb::affinity;
 use crate::lb::select::{ClientScope, backend, frontend};
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
@@ -245,7 +246,12 @@ fn choose<F: Family, T: Tables<F>>(
             return Err(Outcome::LeftToPackets);
         }
         match backend(tables, key, &frontend, ClientScope::Internal, value) {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                if frontend.affinity_seconds != 0 {
+                    affinity::remember(tables, &key.src, value);
+                }
+                return Ok(());
+            }
             Err(Outcome::BackendMissing) => {}
             Err(outcome) => return Err(outcome),
         }

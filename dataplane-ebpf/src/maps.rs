@@ -18,6 +18,7 @@ const SET_BY_AGENT: u32 = 1;
 /// A family whose flows and Services are kept in maps of this object.
 pub(crate) trait Stored: Ip {
     fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>>;
+    fn opening() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>>;
     fn fragments() -> &'static LruHashMap<FragmentKey<Self>, FragmentValue<Self>>;
     fn addresses() -> &'static HashMap<Self::Addr, AddressFlags>;
     fn frontends() -> &'static HashMap<FrontendKey<Self>, FrontendValue>;
@@ -29,13 +30,18 @@ pub(crate) trait Stored: Ip {
 }
 
 macro_rules! stored {
-    ($family:ty, $flows:ident = $flows_name:literal, $fragments:ident = $fragments_name:literal,
+    ($family:ty, $flows:ident = $flows_name:literal, $opening:ident = $opening_name:literal,
+     $fragments:ident = $fragments_name:literal,
      $addresses:ident = $addresses_name:literal,
      $frontends:ident = $frontends_name:literal, $backends:ident = $backends_name:literal,
      $affinity:ident = $affinity_name:literal, $ranges:ident = $ranges_name:literal,
      $networks:ident = $networks_name:literal, $work:ident = $work_name:literal) => {
         #[map(name = $flows_name)]
         static $flows: LruHashMap<FlowKey<$family>, FlowValue<$family>> = LruHashMap::pinned(SET_BY_AGENT, 0);
+        /// Flows that are not confirmed: apart, so that no number of them pushes out a confirmed one.
+        #[map(name = $opening_name)]
+        static $opening: LruHashMap<FlowKey<$family>, FlowValue<$family>> =
+            LruHashMap::pinned(SET_BY_AGENT, 0);
         /// A packet's parts follow each other at once: of 10 Gbit/s of fragments, this holds a tenth of a second.
         #[map(name = $fragments_name)]
         static $fragments: LruHashMap<FragmentKey<$family>, FragmentValue<$family>> =
@@ -65,6 +71,11 @@ macro_rules! stored {
             #[inline(always)]
             fn flows() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>> {
                 &$flows
+            }
+
+            #[inline(always)]
+            fn opening() -> &'static LruHashMap<FlowKey<Self>, FlowValue<Self>> {
+                &$opening
             }
 
             #[inline(always)]
@@ -113,6 +124,7 @@ macro_rules! stored {
 stored!(
     V4,
     FLOWS4 = "flows4",
+    OPENING4 = "opening4",
     FRAGMENTS4 = "fragments4",
     ADDRESSES4 = "addresses4",
     FRONTENDS4 = "frontends4",
@@ -125,6 +137,7 @@ stored!(
 stored!(
     V6,
     FLOWS6 = "flows6",
+    OPENING6 = "opening6",
     FRAGMENTS6 = "fragments6",
     ADDRESSES6 = "addresses6",
     FRONTENDS6 = "frontends6",

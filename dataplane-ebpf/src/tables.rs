@@ -69,6 +69,15 @@ fn routed_source<F: Family>(skb: *mut __sk_buff, dst: &F::Addr) -> Option<F::Add
     (source != F::Addr::default()).then_some(source)
 }
 
+/// Whether a key has an entry in the map that a new one was not put into.
+#[inline(always)]
+fn other_has<F: Stored>(key: &FlowKey<F>, is_kept: bool) -> bool {
+    match is_kept {
+        true => F::opening().get_ptr(key).is_some(),
+        false => F::flows().get_ptr(key).is_some(),
+    }
+}
+
 /// This packet's network namespace, for socket lookups.
 const OWN_NETNS: u64 = u64::MAX;
 
@@ -86,10 +95,26 @@ impl<F: Stored> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+    fn kept_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
         let value = NonNull::new(F::flows().get_ptr_mut(key)?)?;
-        // SAFETY: a map value stays valid until the program ends, even if it is removed meanwhile.
+        // SAFETY: memory of the map stays valid until the program ends. It may become another key's entry meanwhile:
+        // its check word tells.
         Some(unsafe { Entry::new(value) })
+    }
+
+    #[inline(always)]
+    fn opening_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        let value = NonNull::new(F::opening().get_ptr_mut(key)?)?;
+        // SAFETY: as above.
+        Some(unsafe { Entry::new(value) })
+    }
+
+    #[inline(always)]
+    fn keep_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>) {
+        // First the new place, so that a packet on another CPU finds one of the two.
+        if F::flows().insert(key, value, BPF_ANY as u64).is_ok() {
+            let _ = F::opening().remove(key);
+        }
     }
 
     #[inline(always)]
@@ -98,17 +123,33 @@ impl<F: Stored> Tables<F> for KernelTables {
             Insert::New => BPF_NOEXIST,
             Insert::Any => BPF_ANY,
         };
-        match F::flows().insert(key, value, flags as u64) {
-            Ok(()) => Ok(()),
-            Err(EXISTS) => Err(InsertError::Exists),
-            Err(_) => Err(InsertError::Full),
+        let is_kept = value.state.is_kept();
+        let result = match is_kept {
+            true => F::flows().insert(key, value, flags as u64),
+            false => F::opening().insert(key, value, flags as u64),
+        };
+        match result {
+            Ok(()) => {}
+            Err(EXISTS) => return Err(InsertError::Exists),
+            Err(_) => return Err(InsertError::Full),
         }
+        // The other map may have it. Looked up afterwards: an entry that is moved is in its new place first.
+        if how == Insert::New && other_has::<F>(key, is_kept) {
+            let _ = match is_kept {
+                true => F::flows().remove(key),
+                false => F::opening().remove(key),
+            };
+            return Err(InsertError::Exists);
+        }
+        Ok(())
     }
 
     #[inline(always)]
     fn remove_flow(&self, key: &FlowKey<F>) {
         // That there was none is as good.
-        let _ = F::flows().remove(key);
+        if F::flows().remove(key).is_err() {
+            let _ = F::opening().remove(key);
+        }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only
 //! Claiming a tuple for a flow's replies. Once per flow.
 
-use crate::flow::pair::{forget, is_over};
+use crate::flow::pair::forget_finished;
 use crate::lb::hash::{hash, rehash, scale};
 use crate::maps::flows::FlowValue;
 use crate::maps::frontends::FrontendKey;
@@ -13,16 +13,18 @@ use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::wire::Port;
 
-/// Ports tried before a flow is refused. With half of the range taken, one flow in 64 needs more
+/// Ports tried before a flow is refused. With half of the range taken, one flow in 256 needs more
 /// than these; each is another step of the verifier's way through the program.
-const TRIES: u32 = 6;
+const TRIES: u32 = 8;
 
-/// Tries that leave ports alone whose connection has only just ended. The backend waits for the client's last
-/// acknowledgement then, and takes another connection's SYN for a mistake; and that acknowledgement no longer finds its
-/// flow. The tries after these take such ports, too: at thousands of connections a second there may be no others.
-const PATIENT_TRIES: u32 = 4;
+/// Tries that take only ports without an entry that has not expired. A backend that closed first keeps its end of a
+/// connection for a minute (TIME_WAIT), and takes the SYN of another client under that port for a mistake: a second's
+/// delay. The tries after these take ports of closed connections, too: at thousands of connections a second there may
+/// be no others.
+const PATIENT_TRIES: u32 = 6;
 
-/// Ticks after its last packet until a port is anybody's.
+/// Ticks after the last packet of a closed connection until its port is anybody's who finds no other. The backend waits
+/// for the client's last acknowledgement until then.
 const REST: u32 = 2;
 
 /// Whether a tuple could be had for a flow's replies.
@@ -32,6 +34,9 @@ enum Claim {
     Taken,
     Full,
 }
+
+/// In place of [`REST`]: until the other flow has expired.
+const UNTIL_EXPIRED: u32 = u32::MAX;
 
 /// Puts the entry that turns the replies of the packet's flow back, under a tuple no
 /// other live flow has. The insertion is the reservation: two CPUs cannot both win.
@@ -51,8 +56,9 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
         assign(&mut work.value, port);
         // On the client's own tuple, the client knows best; and SCTP can have no other port.
         let rest = match work.headers.key.hook() {
-            Hook::Egress if work.headers.protocol() != Protocol::SCTP => REST,
-            _ => 0,
+            _ if work.headers.protocol() == Protocol::SCTP => 0,
+            Hook::Ingress => REST,
+            Hook::Egress => UNTIL_EXPIRED,
         };
         match claim_as_is(tables, work, rest) {
             Claim::Had => return Ok(true),
@@ -69,7 +75,10 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
             continue;
         }
         assign(&mut work.value, port);
-        let rest = if attempt < PATIENT_TRIES { REST } else { 0 };
+        let rest = match attempt < PATIENT_TRIES {
+            true => UNTIL_EXPIRED,
+            false => REST,
+        };
         match claim_as_is(tables, work, rest) {
             Claim::Had => return Ok(false),
             Claim::Full => return Err(Outcome::FlowTableFull),
@@ -79,23 +88,27 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     Err(Outcome::PortsExhausted)
 }
 
-/// The port of the node's range that this flow tries as its `attempt`-th. Which they are
-/// depends on the contested port: otherwise two contested ports would be tried in turns forever.
+/// The port of the node's range that this flow tries as its `attempt`-th. Which they are depends on the one that
+/// proved contested, else two such would be tried in turns for ever; and on the time, so that a client's next SYN
+/// tries others.
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();
-    let offset = scale(
-        rehash(hash(&work.headers.key) ^ work.contested.get() as u32, attempt),
+    let seed = config.hash_seed ^ work.contested.get() as u32 ^ work.value.last_seen.0.rotate_left(16);
+    let place = scale(
+        rehash(hash(&work.headers.key, seed), attempt),
         config.ports_count as u32,
     );
-    Port::new(config.ports_first.wrapping_add(offset as u16))
+    config.port_at(place as u16)
 }
 
-/// Puts the partner of the packet's flow, in the place of a flow that is over if need be, since `rest` ticks.
+/// Puts the partner of the packet's flow; in the place of a flow that has expired, or that is closed and has had no
+/// packet for `rest` ticks.
 #[inline(always)]
 fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> Claim {
+    work.set_partner();
     if held_by_finished(tables, work, rest) {
-        forget(tables, &work.other_key);
+        forget_finished(tables, &work.other_key, work.value.last_seen);
     }
     if is_nodes_own(tables, work) {
         return Claim::Taken;
@@ -104,7 +117,7 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u3
 }
 
 /// Whether the reply would be the node's own or a Service's, were it not this flow's. Only replies to the
-/// node's own address can be, those of masqueraded flows, which are handled at ingress.
+/// node's own address can be, those of masqueraded flows: they are met at ingress.
 #[inline(never)]
 fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
     let key = &work.other_key;
@@ -115,14 +128,14 @@ fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
                 .is_some())
 }
 
-/// Works out the reply's tuple, and whether a flow has it that is over and has had no packet for `rest` ticks.
+/// Whether a flow has the reply's tuple that is over for long enough.
 #[inline(never)]
-fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> bool {
-    work.set_partner();
+fn held_by_finished<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, rest: u32) -> bool {
     let now = work.value.last_seen;
+    let protocol = work.headers.protocol();
     tables.flow(&work.other_key).is_some_and(|entry| {
         let holder = entry.get();
-        now.since(holder.last_seen) >= rest && is_over(&work.other_key, &holder, now)
+        holder.is_expired(protocol, now) || (holder.state.is_closed() && now.since(holder.last_seen) >= rest)
     })
 }
 

@@ -55,10 +55,13 @@ fn put_pending<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Resul
     work.other = FlowValue {
         peer_port: work.other_key.ports.destination(),
         last_seen: work.value.last_seen,
-        state: work.value.state.events(),
-        isn: work.value.isn,
+        state: work.value.state.events().with(State::PENDING),
+        sequence: work.value.sequence,
+        acked: work.value.acked,
+        candidate: work.value.candidate,
         ..FlowValue::default()
-    };
+    }
+    .of(&work.other_key);
     match tables.insert_flow(&work.other_key, &work.other, Insert::New) {
         Err(InsertError::Exists) => Ok(()),
         other => other,
@@ -79,8 +82,9 @@ pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<
             true => work.value.port,
             false => Port::default(),
         },
-        state: work.value.state.afresh(),
-        isn: work.headers.segment.sequence,
+        state: work.value.state.afresh().with(State::PENDING),
+        sequence: work.headers.segment.sequence.wrapping_add(1),
+        acked: 0,
         ..work.value
     };
     entry.replace(&work.value);
@@ -92,6 +96,7 @@ pub(crate) fn expect_again<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<
 pub(crate) fn await_port<F: Family>(work: &mut Work<F>, entry: Entry<'_, F>) {
     work.value.addr = F::Addr::default();
     work.value.port = Port::default();
+    work.value.state = work.value.state.with(State::PENDING);
     entry.replace(&work.value);
 }
 
@@ -126,22 +131,25 @@ pub(crate) fn resolve<F: Family, T: Tables<F>>(
     entry: Entry<'_, F>,
 ) -> Result<(), Outcome> {
     work.value = entry.get();
-    work.contested = work.value.port;
+    work.contested = work.value.barred_port();
     if work.contested != Port::default() {
         // Should there be no other, the next SYN has it again.
         work.value.port = Port::default();
         entry.replace(&work.value);
     }
     work.value.addr = source(tables, &work.headers.key.dst);
-    if work.value.is_pending() {
+    if work.value.addr == F::Addr::default() {
         return Err(Outcome::NoMasqueradeAddress);
     }
-    let config = tables.config();
+    work.value.state = work.value.state.without(State::PENDING);
     let sport = work.headers.key.ports.source();
-    let offset = sport.get().wrapping_sub(config.ports_first);
-    let keeps = offset < config.ports_count || work.headers.protocol() == Protocol::SCTP;
+    let keeps = tables.config().has_port(sport) || work.headers.protocol() == Protocol::SCTP;
     let preferred = if keeps { Some(sport) } else { None };
     claim(tables, work, preferred, |value, port| value.port = port)?;
-    entry.replace(&work.value);
+    if !entry.is_of(&work.headers.key) {
+        // Making room for the claim, the kernel took this very entry. The client sends its packet again.
+        return Err(Outcome::FlowTableFull);
+    }
+    entry.settle_masquerade(work.value.addr, work.value.port);
     Ok(())
 }

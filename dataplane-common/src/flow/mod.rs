@@ -3,6 +3,7 @@
 
 pub(crate) mod claim;
 pub(crate) mod established;
+pub(crate) mod foreign;
 pub(crate) mod masquerade;
 pub(crate) mod new_flow;
 pub(crate) mod pair;

@@ -3,8 +3,9 @@
 
 use crate::flow::claim::claim;
 use crate::flow::masquerade;
-use crate::flow::pair::{forget, is_over};
+use crate::flow::pair::{forget_finished, is_over};
 use crate::flow::reject::reject;
+use crate::lb::affinity;
 use crate::lb::select::{ClientScope, backend, frontend};
 use crate::lb::source::ClientSource;
 use crate::maps::addresses::AddressFlags;
@@ -13,6 +14,7 @@ use crate::maps::flow_state::State;
 use crate::maps::flows::{Entry, FlowValue};
 use crate::outcome::{Outcome, Verdict};
 use crate::packet::Packet;
+use crate::packet::headers::Headers;
 use crate::packet::ip::Ip;
 use crate::packet::rewrite::rewrite;
 use crate::tables::work::Work;
@@ -90,12 +92,23 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
     if work.reason != NewFlowReason::Contested as u32 {
         work.contested = Port::default();
     }
-    let isn = work.headers.segment.sequence;
+    let now = tables.now();
+    let segment = &work.headers.segment;
     work.value = FlowValue {
-        last_seen: tables.now(),
-        isn,
+        last_seen: now,
+        // After a SYN, the next number is the one after; and nothing is acknowledged yet.
+        sequence: match segment.opens() {
+            true => segment.sequence.wrapping_add(1),
+            false => segment.sequence,
+        },
+        acked: segment.acknowledgement,
+        candidate: match work.headers.has_connections() {
+            true => 0,
+            false => now.0,
+        },
         ..FlowValue::default()
-    };
+    }
+    .of(&work.headers.key);
     // One after the other, not one inside the other: together their frames are too large for the stack.
     let chosen = match branch(tables, work) {
         Branch::Frontend => choose(tables, work),
@@ -104,7 +117,7 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
             Ok(())
         }
         Branch::Stale => {
-            forget(tables, &work.other_key);
+            forget_finished(tables, &work.other_key, now);
             return Outcome::StaleRemoved;
         }
         Branch::End(outcome) => Err(outcome),
@@ -115,7 +128,12 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
             Verdict::Next | Verdict::Handed | Verdict::Drop => outcome,
         };
     }
-    let outcome = match open(tables, work) {
+    let opened = match work.headers.segment.is_reset() {
+        // What it breaks is over with it: nothing is kept.
+        true => Ok(Outcome::ResetTranslated),
+        false => open(tables, work),
+    };
+    let outcome = match opened {
         Ok(outcome) => outcome,
         Err(failure) => return failure,
     };
@@ -139,7 +157,12 @@ fn branch<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
         Err(Outcome::NotOurs) => plain(tables, work),
         Err(Outcome::OwnAddress) => Branch::End(Outcome::OwnAddress),
         _ if !F::is_single_host(&work.headers.key.src) => Branch::End(Outcome::OddSource),
-        Ok(_) if flags.has(AddressFlags::NODE) && has_owner(tables, work) => Branch::End(Outcome::OwnAddress),
+        Ok(_) if work.headers.has_connections() && !may_begin(&work.headers, flags) => {
+            Branch::End(match flags.has(AddressFlags::NODE) {
+                true => Outcome::OwnAddress,
+                false => Outcome::NotOurs,
+            })
+        }
         Ok(frontend) => {
             work.frontend = frontend;
             Branch::Frontend
@@ -148,13 +171,18 @@ fn branch<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     }
 }
 
-/// Whether a packet to a frontend at one of the node's own addresses is for a socket of the node: the
-/// answer to a connection or question of its own, from a port that a NodePort has too. Where the range
-/// that the kernel gives sockets ports from has NodePorts in it, that happens. What opens a connection
-/// is a client's, whoever may listen there.
+/// Whether a segment of no known flow may begin one at a frontend: a SYN, or a segment of a connection whose entries
+/// were lost.
+///
+/// At the node's own addresses it must be a SYN. What else comes there answers the node itself, or a pod behind the
+/// CNI's masquerade, whose port may be any frontend's: only the host's sockets and its connection tracking know. (What
+/// answers a datagram is known by the note that the datagram left: `flow/foreign.rs`.) And SCTP tells nothing by which
+/// an answer could be held against a packet in the middle of an association; netfilter takes none up either.
 #[inline(always)]
-fn has_owner<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
-    !work.headers.segment.opens() && tables.has_socket(&work.headers.key)
+fn may_begin<F: Family>(headers: &Headers<F>, flags: AddressFlags) -> bool {
+    let segment = &headers.segment;
+    let is_taken_up = segment.is_midway() && headers.protocol() == Protocol::TCP;
+    segment.opens() || (is_taken_up && !flags.has(AddressFlags::NODE))
 }
 
 /// Gives the packet's flow to one of the frontend's backends.
@@ -178,8 +206,7 @@ fn choose<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<(),
         value.state = value.state.with(State::MASQUERADE);
     }
     if midway {
-        // Its entry was evicted: there will be no SYN-ACK to wait for.
-        value.state = value.state.with(State::REPLIED);
+        value.state = value.state.with(State::MIDWAY);
     }
     Ok(())
 }
@@ -200,7 +227,7 @@ fn plain<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     }
     // The SYN that made this entry, on its second way into the node, past a device that keeps no mark.
     if work.headers.segment.opens()
-        && work.headers.segment.sequence == holder.isn
+        && work.value.sequence == holder.acked
         && !holder.state.has(State::REPLIED)
     {
         return Branch::End(Outcome::AlreadyTranslated);
@@ -208,6 +235,7 @@ fn plain<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
     if is_over(&work.other_key, &holder, work.value.last_seen) {
         return Branch::Stale;
     }
+    work.value.state = State::PLAIN;
     (work.value.addr, work.value.port) = (work.headers.key.dst, work.headers.key.ports.destination());
     Branch::MovePlain
 }
@@ -236,9 +264,12 @@ fn open<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Result<Outco
         tables.remove_flow(key);
         return Err(Outcome::FlowTableFull);
     }
-    if work.value.service.0 == 0 {
+    if work.value.state.has(State::PLAIN) {
         return Ok(Outcome::PlainMoved);
     }
     tables.count_flow(work.value.service);
+    if work.frontend.affinity_seconds != 0 && !work.headers.continues() {
+        affinity::remember(tables, &work.headers.key.src, &work.value);
+    }
     Ok(if kept { Outcome::NewFlow } else { Outcome::Moved })
 }

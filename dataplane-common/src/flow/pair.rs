@@ -45,8 +45,9 @@ impl<F: Family> FlowKey<F> {
     pub fn partner_value(&self, value: &FlowValue<F>) -> FlowValue<F> {
         let mut partner = *value;
         (partner.addr, partner.port, partner.peer_port) = self.restored();
-        partner.state = State(value.state.0 ^ State::REPLY.0);
-        partner
+        partner.state = value.state.of_partner();
+        (partner.sequence, partner.acked) = (value.acked, value.sequence);
+        partner.of(&self.partner(value))
     }
 
     /// Whether an entry with the partner's key is the partner. It may also be another flow's, which took the place of
@@ -94,6 +95,17 @@ impl<F: Family> FlowKey<F> {
         next
     }
 
+    /// The key at ingress of the answer to a packet that leaves as it is.
+    #[inline(always)]
+    pub(crate) fn answer_at_ingress(&self) -> Self {
+        Self::new(
+            Hook::Ingress,
+            Protocol(self.protocol),
+            (self.dst, self.ports.destination()),
+            (self.src, self.ports.source()),
+        )
+    }
+
     /// The arrow *partner* of a packet that ingress leaves as it is: the key of its reply at egress.
     #[inline(always)]
     pub(crate) fn partner_unchanged(&self) -> Self {
@@ -107,11 +119,18 @@ impl<F: Family> FlowKey<F> {
 }
 
 impl<F: Family> Work<F> {
-    /// Works out the partner of the entry of `headers.key` and `value`.
-    #[inline(always)]
+    /// Works out the partner of the entry of `headers.key` and `value`. Field by field: a whole value would need the
+    /// stack.
+    #[inline(never)]
     pub(crate) fn set_partner(&mut self) {
-        self.other_key = self.headers.key.partner(&self.value);
-        self.other = self.headers.key.partner_value(&self.value);
+        let key = &self.headers.key;
+        self.other_key = key.partner(&self.value);
+        self.other = self.value;
+        (self.other.addr, self.other.port, self.other.peer_port) = key.restored();
+        self.other.state = self.value.state.of_partner();
+        // What one end has sent is what the other is to acknowledge.
+        (self.other.sequence, self.other.acked) = (self.value.acked, self.value.sequence);
+        self.other.check = self.other_key.check();
     }
 }
 
@@ -126,16 +145,73 @@ pub(crate) fn learn<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, entry
     }
 }
 
+/// The other entry of the pair that `work.value` is of, if it is there: it may be another flow's that has its place.
+#[inline(never)]
+pub(crate) fn partner_of<'a, F: Family, T: Tables<F>>(
+    tables: &'a T,
+    work: &mut Work<F>,
+) -> Option<Entry<'a, F>> {
+    work.other_key = work.headers.key.partner(&work.value);
+    let partner = tables.flow(&work.other_key)?;
+    match work.headers.key.has_partner(partner) || partner.get().is_pending() {
+        true => Some(partner),
+        false => None,
+    }
+}
+
+/// Moves the pair of the packet's entry to where unconfirmed flows cannot push it out. Nothing may hold an [`Entry`]
+/// of the flow beyond this call: the memory is another flow's at once.
+#[inline(never)]
+pub(crate) fn confirm<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) {
+    let Some(entry) = tables.flow(&work.headers.key) else {
+        return;
+    };
+    work.value = entry.get();
+    if work.value.state.has(State::CONFIRMED) {
+        return;
+    }
+    keep(tables, work);
+}
+
+/// Keeps both entries of the pair of `work.value`.
+#[inline(never)]
+fn keep<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) {
+    let confirmed = |state: State| {
+        state
+            .without(State::MIDWAY.with(State::CONTESTED).with(State::CANDIDATE))
+            .with(State::REPLIED)
+            .with(State::CONFIRMED)
+    };
+    work.value.state = confirmed(work.value.state);
+    tables.keep_flow(&work.headers.key, &work.value);
+    if work.value.state.has(State::FOREIGN) {
+        return;
+    }
+    work.set_partner();
+    match tables.flow(&work.other_key) {
+        Some(partner) if work.headers.key.has_partner(partner) => {
+            work.other = partner.get();
+            work.other.state = confirmed(work.other.state);
+        }
+        Some(_) => return,
+        None => {}
+    }
+    tables.keep_flow(&work.other_key, &work.other);
+}
+
 /// Whether the flow of this entry has ended, by its own account or by time.
 #[inline(always)]
 pub(crate) fn is_over<F: Family>(key: &FlowKey<F>, value: &FlowValue<F>, now: Tick) -> bool {
     value.state.is_closed() || value.is_expired(Protocol(key.protocol), now)
 }
 
-/// Takes away the flow that has an entry with this key, if any. Its own frame would be the sixth on the stack.
+/// Takes away the flow that has an entry with this key, if it is over: another CPU may have put a live one there. Its
+/// own frame would be the sixth on the stack.
 #[inline(always)]
-pub(crate) fn forget<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>) {
-    if let Some(entry) = tables.flow(key) {
+pub(crate) fn forget_finished<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F>, now: Tick) {
+    if let Some(entry) = tables.flow(key)
+        && is_over(key, &entry.get(), now)
+    {
         release(tables, key, entry);
     }
 }

@@ -27,9 +27,13 @@ use crate::packet::ip::Ip;
 use crate::tables::Tables;
 use crate::tables::route::FibLookup;
 use crate::tables::work::Work;
+use crate::value::family::Family;
 use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::wire::{Port, Wire};
+
+/// Every so many ticks, well below the 30 s for which connection tracking remembers a datagram.
+const TRACKED_EVERY: u32 = 8;
 
 /// How a packet goes on.
 #[repr(u32)]
@@ -63,10 +67,11 @@ pub(crate) fn reply<'a, F: Ip, P: Packet, T: Tables<F>>(
     let entry = tables.flow(&work.other_key)?;
     let value = entry.get();
     // A masqueraded reply has an entry at ingress. An entry that expects a masquerade is no reply's.
-    let established = value.state.has(State::REPLY.with(State::REPLIED));
-    if !established
+    if !value.state.has(State::REPLY)
+        || !is_established(&value, work.headers.protocol())
         || value.state.has(State::MASQUERADE)
         || value.is_expired(work.headers.protocol(), tables.now())
+        || (value.last_seen != tables.now() && is_for_tracking(tables))
     {
         return None;
     }
@@ -106,7 +111,7 @@ fn goes_on<F: Ip, P: Packet, T: Tables<F>>(
         // A reply to a pod: `reply` has found its way.
         return true;
     }
-    if !value.state.has(State::REPLIED) {
+    if !is_established(value, work.headers.protocol()) || (work.refreshes != 0 && is_for_tracking(tables)) {
         return false;
     }
     match next_step(packet, tables, work, value.addr, value.port) {
@@ -115,6 +120,23 @@ fn goes_on<F: Ip, P: Packet, T: Tables<F>>(
         // A reply and a masquerade are written at egress, which the way to a pod does not have.
         NextStep::Peer => !value.state.has(State::REPLY) && !value.state.has(State::MASQUERADE),
     }
+}
+
+/// Whether both ends of a flow have been heard. A connection's third packet, which confirms it, goes through the
+/// stack as well, so that connection tracking takes the connection for established.
+#[inline(always)]
+fn is_established<F: Family>(value: &FlowValue<F>, protocol: Protocol) -> bool {
+    value.state.has(match protocol.has_connections() {
+        true => State::CONFIRMED,
+        false => State::REPLIED,
+    })
+}
+
+/// Whether the first packet of each entry goes through the stack in this tick, so that connection tracking, which a
+/// CNI's masquerade asks, does not forget the flow.
+#[inline(always)]
+fn is_for_tracking<F: Family, T: Tables<F>>(tables: &T) -> bool {
+    tables.now().0.is_multiple_of(TRACKED_EVERY)
 }
 
 /// Hands the packet over to `work.hop`.

@@ -9,7 +9,9 @@ pub(crate) mod fragment;
 pub(crate) mod icmp_error;
 
 use crate::flow::established::{Step, established};
+use crate::flow::foreign;
 use crate::flow::new_flow::{NewFlowReason, new_flow, passes};
+use crate::flow::pair::confirm;
 use crate::flow::reject::reject;
 use crate::hooks::fast_path::NextStep;
 use crate::maps::addresses::AddressFlags;
@@ -47,11 +49,19 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
     }
     // Read again each time: keeping it would need stack space that there is not.
     let takes_fast_path = || tables.config().flags & Config::FAST_PATH != 0;
-    let mut found = tables.flow(&work.headers.key);
+    work.confirms = 0;
+    let mut found = tables.kept_flow(&work.headers.key);
     if found.is_none() && takes_fast_path() {
         found = fast_path::reply(packet, tables, work);
         if work.next_step == NextStep::Neighbour as u32 {
             return fast_path::hand_over(packet, tables, work);
+        }
+    }
+    if found.is_none() {
+        work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+        // At other addresses, flows are kept from their first packet on.
+        if work.flags != AddressFlags::default() {
+            found = tables.opening_flow(&work.headers.key);
         }
     }
     let step = match found {
@@ -70,19 +80,25 @@ pub fn ingress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Ou
             }
             // A reply's entry starts no flow.
             Step::Start(_) if work.headers.key.hook() == Hook::Egress => Step::Done(Outcome::NotOurs),
-            step => step,
+            Step::Start(reason) => {
+                work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
+                Step::Start(reason)
+            }
+            done => done,
         },
     };
+    if work.confirms != 0 {
+        confirm(tables, work);
+    }
     let outcome = match step {
         Step::Done(outcome) => outcome,
         Step::Start(reason) => {
             work.reason = reason as u32;
-            work.flags = tables.address(&work.headers.key.dst).unwrap_or_default();
             match passes(tables, work) {
                 true => Outcome::NotOurs,
                 false => {
                     let outcome = new_flow(packet, tables, work);
-                    if outcome.writes_flow() {
+                    if outcome.writes_flow() || outcome == Outcome::ResetTranslated {
                         packet.set_mark(first_mark(work.value.state));
                     }
                     outcome
@@ -121,9 +137,15 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
         }
         Parsed::Malformed => return malformed_leaving(tables, work),
     }
+    work.confirms = 0;
     let outcome = match tables.flow(&work.headers.key) {
         None if work.headers.continues() && work.is_masqueraded == 0 => Outcome::NotOurs,
-        None => of_no_flow(tables, work),
+        None => {
+            if !work.headers.has_connections() {
+                foreign::note(tables, work);
+            }
+            of_no_flow(tables, work)
+        }
         Some(entry) => match established(packet, tables, work, entry) {
             Step::Done(outcome) => outcome,
             Step::Start(_) if work.is_masqueraded != 0 => of_no_flow(tables, work),
@@ -131,6 +153,9 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
             Step::Start(_) => Outcome::NotOurs,
         },
     };
+    if work.confirms != 0 {
+        confirm(tables, work);
+    }
     if work.headers.part == FragmentPart::First {
         fragment::remember(tables, work, outcome);
     }

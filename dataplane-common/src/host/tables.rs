@@ -13,6 +13,7 @@ use crate::maps::answers::TokenBucket;
 use crate::maps::backends::{Backend, BackendId};
 use crate::maps::config::Config;
 use crate::maps::devices::Device;
+use crate::maps::flow_state::State;
 use crate::maps::flows::{Entry, FlowKey, FlowValue};
 use crate::maps::fragments::{FragmentKey, FragmentValue};
 use crate::maps::frontends::{FrontendKey, FrontendValue};
@@ -38,6 +39,7 @@ pub struct HostTables<F: Family> {
     /// Nanoseconds of the monotonic clock.
     pub clock: Cell<u64>,
     flows: RefCell<Flows<F>>,
+    opening: RefCell<Flows<F>>,
     removed: RefCell<Vec<Box<Cell<FlowValue<F>>>>>,
     fragments: RefCell<BTreeMap<FragmentKey<F>, FragmentValue<F>>>,
     /// The protocols and ports on which sockets of the node listen, at all its addresses.
@@ -80,6 +82,7 @@ impl<F: Family> Default for HostTables<F> {
         Self {
             clock: Cell::new(1 << 40),
             flows: RefCell::default(),
+            opening: RefCell::default(),
             removed: RefCell::default(),
             fragments: RefCell::default(),
             sockets: BTreeSet::new(),
@@ -108,13 +111,21 @@ impl<F: Family> Default for HostTables<F> {
 }
 
 impl<F: Family> HostTables<F> {
-    /// All flow entries, by key.
+    /// All flow entries, by key: those that are kept, and those of opening flows.
     pub fn flows(&self) -> BTreeMap<FlowKey<F>, FlowValue<F>> {
-        self.flows
-            .borrow()
-            .iter()
+        let (kept, opening) = (self.flows.borrow(), self.opening.borrow());
+        kept.iter()
+            .chain(opening.iter())
             .map(|(key, value)| (*key, value.get()))
             .collect()
+    }
+
+    /// The table that has, or would get, an entry in this state.
+    fn table_of(&self, state: State) -> &RefCell<Flows<F>> {
+        match state.is_kept() {
+            true => &self.flows,
+            false => &self.opening,
+        }
     }
 
     /// Lets time pass.
@@ -128,37 +139,49 @@ impl<F: Family> HostTables<F> {
     }
 }
 
+fn entry<'a, F: Family>(flows: &Flows<F>, key: &FlowKey<F>) -> Option<Entry<'a, F>> {
+    let value = NonNull::new(flows.get(key)?.as_ptr())?;
+    // SAFETY: the box is neither moved nor freed before the tables are (see `Flows`).
+    Some(unsafe { Entry::new(value) })
+}
+
 impl<F: Family> Tables<F> for HostTables<F> {
     fn now(&self) -> Tick {
         Tick::from_nanoseconds(self.clock.get())
     }
 
-    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
-        let flows = self.flows.borrow();
-        let value = NonNull::new(flows.get(key)?.as_ptr())?;
-        // SAFETY: the box is neither moved nor freed before the tables are (see `Flows`).
-        Some(unsafe { Entry::new(value) })
+    fn kept_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        entry(&self.flows.borrow(), key)
     }
 
-    fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError> {
-        let mut flows = self.flows.borrow_mut();
-        match flows.get(key) {
-            Some(_) if how == Insert::New => Err(InsertError::Exists),
-            Some(entry) => {
-                entry.set(*value);
-                Ok(())
-            }
-            None if flows.len() >= self.capacity => Err(InsertError::Full),
-            None => {
-                flows.insert(*key, Box::new(Cell::new(*value)));
-                Ok(())
-            }
+    fn opening_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        entry(&self.opening.borrow(), key)
+    }
+
+    fn keep_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>) {
+        if self.insert_flow(key, value, Insert::Any).is_ok() {
+            let opening = self.opening.borrow_mut().remove(key);
+            self.removed.borrow_mut().extend(opening);
         }
     }
 
+    fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError> {
+        if how == Insert::New && self.flow(key).is_some() {
+            return Err(InsertError::Exists);
+        }
+        let mut table = self.table_of(value.state).borrow_mut();
+        match table.get(key) {
+            Some(entry) => entry.set(*value),
+            None if table.len() >= self.capacity => return Err(InsertError::Full),
+            None => drop(table.insert(*key, Box::new(Cell::new(*value)))),
+        }
+        Ok(())
+    }
+
     fn remove_flow(&self, key: &FlowKey<F>) {
-        if let Some(entry) = self.flows.borrow_mut().remove(key) {
-            self.removed.borrow_mut().push(entry);
+        for table in [&self.flows, &self.opening] {
+            let entry = table.borrow_mut().remove(key);
+            self.removed.borrow_mut().extend(entry);
         }
     }
 

@@ -25,11 +25,11 @@ fn finish(mut state: u32) -> u32 {
     state ^ (state >> 16)
 }
 
-/// A hash of a flow's five-tuple.
+/// A hash of a flow's five-tuple and the cluster's secret ([`Config::hash_seed`](crate::Config)).
 #[inline(always)]
-pub(crate) fn hash<F: Family>(key: &FlowKey<F>) -> u32 {
+pub(crate) fn hash<F: Family>(key: &FlowKey<F>, seed: u32) -> u32 {
     let (src, dst) = (F::words(&key.src), F::words(&key.dst));
-    let mut state = key.protocol as u32;
+    let mut state = mix(seed, key.protocol as u32);
     for word in src.iter().take(F::WORDS) {
         state = mix(state, *word);
     }
@@ -40,6 +40,18 @@ pub(crate) fn hash<F: Family>(key: &FlowKey<F>) -> u32 {
         state,
         (key.ports.source().get() as u32) << 16 | key.ports.destination().get() as u32,
     ))
+}
+
+/// A hash of a client alone, for Services with session affinity: connections that a client opens at the same time, on
+/// several CPUs, get one backend, and an entry that was evicted costs nothing.
+#[inline(always)]
+pub(crate) fn hash_client<F: Family>(client: &F::Addr, seed: u32) -> u32 {
+    let words = F::words(client);
+    let mut state = seed;
+    for word in words.iter().take(F::WORDS) {
+        state = mix(state, *word);
+    }
+    finish(state)
 }
 
 /// A hash as a number below `below`, without a division (Lemire). `below` must not be zero.

@@ -6,7 +6,7 @@
 //! The same for every way to a Service: nothing in here knows whether a packet or a socket asks.
 
 use crate::lb::affinity;
-use crate::lb::hash::{hash, scale};
+use crate::lb::hash::{hash, hash_client, scale};
 use crate::maps::addresses::AddressFlags;
 use crate::maps::backends::{Backend, BackendId, BackendState};
 use crate::maps::flows::{FlowKey, FlowValue};
@@ -58,8 +58,8 @@ pub(crate) fn frontend<F: Family, T: Tables<F>>(
 
 /// Chooses one of the frontend's backends for the client `key.src` and writes it into `value`.
 ///
-/// A client with session affinity gets the backend it had, if it may still have it. Otherwise the same
-/// tuple gets the same backend while the set is the same, so that a flow whose entry was lost, or a
+/// A client with session affinity gets the backend it had, if it may still have it; that it has this one now, the
+/// caller remembers once the flow is made ([`affinity::remember`]). Otherwise the same tuple gets the same backend while the set is the same, so that a flow whose entry was lost, or a
 /// retransmitted SYN, lands where it was before.
 #[inline(always)]
 pub(crate) fn backend<F: Family, T: Tables<F>>(
@@ -86,8 +86,13 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
         affinity::recall(tables, &key.src, frontend, external)
     };
     let id = if remembered == BackendId::default() {
+        let seed = tables.config().hash_seed;
+        let number = match frontend.affinity_seconds {
+            0 => hash(key, seed),
+            _ => hash_client::<F>(&key.src, seed),
+        };
         tables
-            .slot(set, scale(hash(key), set.size))
+            .slot(set, scale(number, set.size))
             .ok_or(Outcome::BackendMissing)?
     } else {
         remembered
@@ -100,9 +105,6 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
     };
     (value.addr, value.port, value.backend, value.service) =
         (backend.addr, backend.port, id, frontend.service);
-    if frontend.affinity_seconds != 0 {
-        affinity::remember(tables, &key.src, value);
-    }
     Ok(backend)
 }
 

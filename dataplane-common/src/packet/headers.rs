@@ -45,6 +45,8 @@ pub(crate) enum FragmentPart {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment {
     pub(crate) flags: u8,
+    /// TCP: the header's length in 32-bit words, in the upper four bits.
+    pub(crate) data_offset: u8,
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
 }
@@ -61,10 +63,28 @@ impl Segment {
         self.flags & (Self::FIN | Self::SYN | Self::RST) != 0
     }
 
-    /// Whether a client asks for a new connection with this segment.
+    /// Whether a client asks for a new connection with this segment. A SYN that also ends or breaks one asks for
+    /// nothing (RFC 9293 section 3.10.7.4 has no such case).
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        self.flags & (Self::SYN | Self::ACK) == Self::SYN
+        self.flags & (Self::SYN | Self::ACK | Self::FIN | Self::RST) == Self::SYN
+    }
+
+    /// Whether it may be of a connection of which nothing is known. Without an acknowledgement it is of none, and a
+    /// SYN-ACK answers a SYN that nobody has sent through here.
+    #[inline(always)]
+    pub(crate) fn is_midway(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK) == Self::ACK
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_reset(&self) -> bool {
+        self.flags & Self::RST != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_fin(&self) -> bool {
+        self.flags & Self::FIN != 0
     }
 }
 
@@ -138,6 +158,16 @@ impl<F: Family> Headers<F> {
     #[inline(always)]
     pub(crate) fn continues(&self) -> bool {
         self.has_connections() && !self.segment.opens()
+    }
+
+    /// TCP: the sequence number after this segment, which its receiver acknowledges.
+    #[inline(always)]
+    pub(crate) fn sequence_after(&self) -> u32 {
+        let segment = &self.segment;
+        let header = ((segment.data_offset >> 4) as usize) << 2;
+        let payload = self.layout.end.saturating_sub(self.layout.l4 + header) as u32;
+        let controls = (segment.flags & (Segment::SYN | Segment::FIN)).count_ones();
+        segment.sequence.wrapping_add(payload).wrapping_add(controls)
     }
 
     /// Offset of the transport checksum, of TCP or UDP.

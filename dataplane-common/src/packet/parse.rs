@@ -62,6 +62,7 @@ impl<F: Ip> Headers<F> {
         self.key.ports = header.ports;
         self.segment = Segment {
             flags: header.flags,
+            data_offset: header.data_offset,
             sequence: u32::from_be_bytes(header.sequence),
             acknowledgement: u32::from_be_bytes(header.acknowledgement),
         };

@@ -54,7 +54,8 @@ impl<F: Ip> Headers<F> {
         }
         self.key.ports = header.ports;
         if header.chunk == INIT {
-            return self.init(packet, chunk);
+            self.segment.flags = Segment::SYN;
+            return self.tag_of(packet, chunk);
         }
         self.segment.flags = Segment::ACK
             | match header.chunk {
@@ -65,19 +66,21 @@ impl<F: Ip> Headers<F> {
             };
         // One more, as TCP acknowledges a SYN.
         self.segment.acknowledgement = u32::from_be_bytes(header.tag).wrapping_add(1);
+        if header.chunk == INIT_ACK {
+            return self.tag_of(packet, chunk);
+        }
         Parsed::Whole
     }
 
-    /// An INIT's tag is the first of its values.
+    /// Reads the tag that the sender of an INIT or INIT ACK wants to be spoken to with: the first of the chunk's values.
     #[inline(always)]
-    fn init<P: Packet>(&mut self, packet: &P, value: usize) -> Parsed {
+    fn tag_of<P: Packet>(&mut self, packet: &P, value: usize) -> Parsed {
         let Some(tag) = packet.load_far::<[u8; 4]>(value) else {
             return Parsed::Malformed;
         };
         if value + size_of_val(&tag) > self.layout.end {
             return Parsed::Malformed;
         }
-        self.segment.flags = Segment::SYN;
         self.segment.sequence = u32::from_be_bytes(tag);
         Parsed::Whole
     }

@@ -9,6 +9,8 @@ use crate::maps::affinity::{Affinity, AffinityKey};
 use crate::maps::backends::{Backend, BackendId};
 use crate::maps::config::Config;
 use crate::maps::devices::Device;
+#[cfg(doc)]
+use crate::maps::flow_state::State;
 use crate::maps::flows::{Entry, FlowKey, FlowValue};
 use crate::maps::fragments::{FragmentKey, FragmentValue};
 use crate::maps::frontends::{FrontendKey, FrontendValue};
@@ -45,9 +47,21 @@ pub trait Tables<F: Family> {
     fn now(&self) -> Tick;
 
     /// The flow with this key, in place.
-    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>>;
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>> {
+        self.kept_flow(key).or_else(|| self.opening_flow(key))
+    }
 
-    /// Puts a flow's entry.
+    /// The flow with this key, if it is one of those that others cannot push out ([`State::is_kept`]).
+    fn kept_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>>;
+
+    /// The flow with this key, if it is not confirmed.
+    fn opening_flow(&self, key: &FlowKey<F>) -> Option<Entry<'_, F>>;
+
+    /// Puts an entry of a confirmed flow in the place of the one that it had while the flow was opening.
+    fn keep_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>);
+
+    /// Puts a flow's entry where its state says ([`State::is_kept`]).
     fn insert_flow(&self, key: &FlowKey<F>, value: &FlowValue<F>, how: Insert) -> Result<(), InsertError>;
 
     /// Takes a flow's entry away, if it is there.

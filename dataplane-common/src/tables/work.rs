@@ -34,6 +34,10 @@ pub struct Work<F: Family> {
     pub(crate) reason: u32,
     /// A port that another connection has, as packets have shown, whatever the flow table says; 0 for none.
     pub(crate) contested: Port,
+    /// 1: the packet confirms its flow, whose entries are to be moved once nothing refers to them any more; else 0.
+    pub(crate) confirms: u32,
+    /// 1: it is the first packet of its flow entry in this tick; else 0.
+    pub(crate) refreshes: u32,
     /// What an ICMP error quotes.
     pub(crate) quoted: Headers<F>,
     pub(crate) fragment: FragmentKey<F>,
@@ -60,6 +64,8 @@ impl<F: Family> Work<F> {
             other: value,
             reason: 0,
             contested: Port::default(),
+            confirms: 0,
+            refreshes: 0,
             quoted: headers,
             fragment: FragmentKey::new(&headers.key, headers.fragment),
             next_step: 0,

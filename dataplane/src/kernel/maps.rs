@@ -24,6 +24,8 @@ where
     F::Addr: Pod,
 {
     pub flows: HashMap<MapData, FlowKey<F>, FlowValue<F>>,
+    /// Flows that are not confirmed.
+    pub opening: HashMap<MapData, FlowKey<F>, FlowValue<F>>,
     pub fragments: HashMap<MapData, FragmentKey<F>, FragmentValue<F>>,
     pub addresses: HashMap<MapData, F::Addr, AddressFlags>,
     pub frontends: HashMap<MapData, FrontendKey<F>, FrontendValue>,
@@ -81,6 +83,7 @@ where
         let name = |stem: &str| format!("{stem}{}", F::SUFFIX);
         Ok(Self {
             flows: open(pins, &name("flows"))?,
+            opening: open(pins, &name("opening"))?,
             fragments: open(pins, &name("fragments"))?,
             addresses: open(pins, &name("addresses"))?,
             frontends: open(pins, &name("frontends"))?,

@@ -145,9 +145,10 @@ fn load(pins: &Pins, sizes: &Sizes) -> Result<Ebpf, EbpfError> {
         .map_max_entries("connected", Sizes::small())
         .map_max_entries("services", sizes.max_services)
         .map_max_entries("traffic", sizes.max_services);
-    for ((flows, max_flows), addresses, frontends, backends, affinity, ranges) in [
+    for ((flows, max_flows), opening, addresses, frontends, backends, affinity, ranges) in [
         (
             ("flows4", sizes.max_flows4),
+            "opening4",
             "addresses4",
             "frontends4",
             "backends4",
@@ -156,6 +157,7 @@ fn load(pins: &Pins, sizes: &Sizes) -> Result<Ebpf, EbpfError> {
         ),
         (
             ("flows6", sizes.max_flows6),
+            "opening6",
             "addresses6",
             "frontends6",
             "backends6",
@@ -165,6 +167,7 @@ fn load(pins: &Pins, sizes: &Sizes) -> Result<Ebpf, EbpfError> {
     ] {
         loader
             .map_max_entries(flows, max_flows)
+            .map_max_entries(opening, Sizes::opening(max_flows))
             .map_max_entries(addresses, sizes.max_frontends)
             .map_max_entries(frontends, sizes.max_frontends)
             .map_max_entries(backends, sizes.max_backends)

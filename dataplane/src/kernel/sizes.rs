@@ -11,8 +11,8 @@ const LEAST_FLOWS6: u32 = 131_072;
 const FLOWS_PER_CPU: u64 = 65_536;
 
 /// Bytes of memory for one flow entry of either family.
-const FLOW4: u64 = 112;
-const FLOW6: u64 = 144;
+const FLOW4: u64 = 128;
+const FLOW6: u64 = 160;
 
 /// The share of the machine's memory that the flows of a family get at most, if that is more than the least.
 const MEMORY_SHARE: u64 = 64;
@@ -23,11 +23,11 @@ const LRU_LIST: u32 = 128;
 /// How many entries the maps have room for.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sizes {
-    /// Entries for flows over IPv4, of 112 bytes each; a flow takes two, a masqueraded one four [default: 65536 per CPU,
+    /// Entries for flows over IPv4, of 128 bytes each; a flow takes two, a masqueraded one four [default: 65536 per CPU,
     /// within 1/64 of the memory, at least 262144]
     #[arg(long, default_value_t = Self::default().max_flows4, hide_default_value = true)]
     pub max_flows4: u32,
-    /// Entries for flows over IPv6, of 144 bytes each [default: half as many, at least 131072]
+    /// Entries for flows over IPv6, of 160 bytes each [default: half as many, at least 131072]
     #[arg(long, default_value_t = Self::default().max_flows6, hide_default_value = true)]
     pub max_flows6: u32,
     /// Backends per address family, counted per Service port
@@ -67,6 +67,13 @@ impl Sizes {
     /// Chunks of backend sets: two sets for each Service port, and twice what all backends fill.
     pub(super) fn sets(&self) -> u32 {
         self.max_backends / 8 + self.max_services * 2
+    }
+
+    /// Entries for flows that are not confirmed: a quarter as many as for those that are. A flood of SYNs pushes out
+    /// these and nothing else; of 10,000 a second that are masqueraded, 65,536 entries hold 1.6 s, long enough for a
+    /// handshake.
+    pub(super) fn opening(max_flows: u32) -> u32 {
+        max_flows / 4
     }
 
     /// Fragmented packets, or connected UDP sockets, whose entries are few and short-lived: four times what the CPUs'

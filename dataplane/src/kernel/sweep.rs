@@ -10,11 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use aya::Pod;
-use dataplane_common::{FlowKey, Protocol, Tick};
+use aya::maps::{HashMap, MapData};
+use dataplane_common::{FlowKey, FlowValue, Protocol, Tick, V4, V6};
 use nix::time::{ClockId, clock_gettime};
 
 use super::family::HostFamily;
-use super::maps::{FamilyMaps, OpenError, PinnedMaps};
+use super::maps::{OpenError, PinnedMaps};
 use super::pins::Pins;
 
 /// Entries looked at in one go: about two milliseconds of one CPU.
@@ -38,7 +39,10 @@ impl Sweeper {
         let live = Arc::clone(&self.live);
         thread::spawn(move || {
             loop {
-                let count = sweep(&read.v4, &mut write.v4) + sweep(&read.v6, &mut write.v6);
+                let count = sweep::<V4>(&read.v4.flows, &mut write.v4.flows)
+                    + sweep::<V4>(&read.v4.opening, &mut write.v4.opening)
+                    + sweep::<V6>(&read.v6.flows, &mut write.v6.flows)
+                    + sweep::<V6>(&read.v6.opening, &mut write.v6.opening);
                 live.store(count, Ordering::Relaxed);
                 thread::sleep(REST);
             }
@@ -60,19 +64,21 @@ fn now() -> Tick {
     Tick::from_nanoseconds(nanoseconds)
 }
 
+type Flows<F> = HashMap<MapData, FlowKey<F>, FlowValue<F>>;
+
 /// One walk over a table; how many entries stay.
-fn sweep<F: HostFamily>(read: &FamilyMaps<F>, write: &mut FamilyMaps<F>) -> u64
+fn sweep<F: HostFamily>(read: &Flows<F>, write: &mut Flows<F>) -> u64
 where
     F::Addr: Pod,
 {
     let mut live = 0;
     let mut doomed = None;
-    for (count, key) in read.flows.keys().map_while(Result::ok).enumerate() {
+    for (count, key) in read.keys().map_while(Result::ok).enumerate() {
         // Only now, with the walk beyond it: from a key that is gone it would start again.
         if let Some(key) = doomed.take() {
             remove_expired(write, &key);
         }
-        match read.flows.get(&key, 0) {
+        match read.get(&key, 0) {
             Ok(value) if value.is_expired(Protocol(key.protocol), now()) => doomed = Some(key),
             Ok(_) => live += 1,
             Err(_) => {}
@@ -88,14 +94,14 @@ where
 }
 
 /// Removes an entry unless a packet has used it meanwhile. Its partner is as old, and is removed in its turn.
-fn remove_expired<F: HostFamily>(write: &mut FamilyMaps<F>, key: &FlowKey<F>)
+fn remove_expired<F: HostFamily>(write: &mut Flows<F>, key: &FlowKey<F>)
 where
     F::Addr: Pod,
 {
-    if let Ok(value) = write.flows.get(key, 0)
+    if let Ok(value) = write.get(key, 0)
         && value.is_expired(Protocol(key.protocol), now())
     {
         // The kernel may have been quicker.
-        let _ = write.flows.remove(key);
+        let _ = write.remove(key);
     }
 }

@@ -221,7 +221,14 @@ impl Datapath for Kernel {
     }
 
     fn flows(&mut self) -> usize {
-        self.tables.v4.flows.keys().count() + self.tables.v6.flows.keys().count()
+        let count = |kept: usize, opening: usize| kept + opening;
+        count(
+            self.tables.v4.flows.keys().count(),
+            self.tables.v4.opening.keys().count(),
+        ) + count(
+            self.tables.v6.flows.keys().count(),
+            self.tables.v6.opening.keys().count(),
+        )
     }
 }
 
@@ -260,7 +267,9 @@ fn evict<F: HostFamily>(
     F::Addr: Pod,
 {
     if let Some(key) = flow_key::<F>(hook, protocol, src, dst) {
-        tables.flows.remove(&key).expect("the flow's entry");
+        let kept = tables.flows.remove(&key);
+        let opening = tables.opening.remove(&key);
+        kept.or(opening).expect("the flow's entry");
     }
 }
 
@@ -268,9 +277,11 @@ fn clear<F: HostFamily>(tables: &mut FamilyMaps<F>)
 where
     F::Addr: Pod,
 {
-    let keys: Vec<_> = tables.flows.keys().map(|key| key.expect("a flow")).collect();
-    for key in keys {
-        tables.flows.remove(&key).expect("a flow");
+    for flows in [&mut tables.flows, &mut tables.opening] {
+        let keys: Vec<_> = flows.keys().map(|key| key.expect("a flow")).collect();
+        for key in keys {
+            flows.remove(&key).expect("a flow");
+        }
     }
     let keys: Vec<_> = tables
         .fragments
@@ -291,10 +302,15 @@ where
     F::Addr: Pod,
 {
     let ticks = Tick::from_nanoseconds(seconds * 1_000_000_000).0 + 1;
-    let flows: Vec<_> = tables.flows.iter().map(|entry| entry.expect("a flow")).collect();
-    for (key, mut value) in flows {
-        value.last_seen = Tick(value.last_seen.0.saturating_sub(ticks));
-        tables.flows.insert(key, value, 0).expect("a flow");
+    for flows in [&mut tables.flows, &mut tables.opening] {
+        let entries: Vec<_> = flows.iter().map(|entry| entry.expect("a flow")).collect();
+        for (key, mut value) in entries {
+            value.last_seen = Tick(value.last_seen.0.saturating_sub(ticks));
+            if key.protocol == Protocol::Udp.number() {
+                value.candidate = value.candidate.saturating_sub(ticks);
+            }
+            flows.insert(key, value, 0).expect("a flow");
+        }
     }
     let fragments: Vec<_> = tables
         .fragments

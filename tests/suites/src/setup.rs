@@ -105,7 +105,7 @@ impl Names {
 }
 
 /// Builds a [`KernelState`] Service by Service.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     pub state: KernelState,
     /// The flags of the same names.
@@ -124,6 +124,28 @@ pub struct Setup {
     pub bridged: bool,
     /// Sockets of the node, at all its addresses.
     pub sockets: Vec<(Protocol, u16)>,
+}
+
+/// A node that has its address in each family, and serves no NodePorts there.
+impl Default for Setup {
+    fn default() -> Self {
+        let setup = Self {
+            state: KernelState::default(),
+            take_over: false,
+            masquerade_all: false,
+            refuse_external: false,
+            bridged: false,
+            masquerade_external: false,
+            fast_path: false,
+            pod_sockets: false,
+            netns: 0,
+            ports: None,
+            sockets: Vec::new(),
+        };
+        Family::ALL.into_iter().fold(setup, |setup, family| {
+            setup.own(Names { family }.node(0).ip(), false)
+        })
+    }
 }
 
 impl Setup {

@@ -48,6 +48,13 @@ fn a_changed_layout_is_another_version() {
         State::REPLIED.0,
         State::REPLY.0,
         State::MASQUERADE.0,
+        State::CONFIRMED.0,
+        State::FIN_SEEN.0,
+        State::CANDIDATE.0,
+        State::MIDWAY.0,
+        State::FOREIGN.0,
+        State::PENDING.0,
+        State::PLAIN.0,
         AddressFlags::VIP.0,
         AddressFlags::NODE.0,
         BackendState::Draining as u32,
@@ -67,13 +74,15 @@ fn a_changed_layout_is_another_version() {
     let known = (
         5,
         [
-            16, 40, 28, 40, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 40, 24, 8, 20, 16, 28, 8,
+            16, 40, 44, 56, 16, 40, 16, 28, 8, 20, 28, 12, 24, 4, 8, 64, 194, 40, 40, 24, 8, 20, 16, 28, 8,
             20, 52, 184, 552, 44,
         ],
-        [1, 32, 64, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 32, 5],
-        "not_ip not_ours egress_skipped not_for_device odd_source already_translated malformed own_address taken_over contested stale_removed other_namespace \
+        [
+            1, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 1, 2, 2, 4, 8, 1, 2, 4, 3, 2, 8, 16, 32, 5,
+        ],
+        "not_ip not_ours egress_skipped not_for_device odd_source already_translated malformed own_address taken_over foreign_answer contested stale_removed other_namespace \
          left_to_packets connect_passed answer_passed translated fast_path new_flow resteered \
-         reopened moved plain_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
+         reopened reset_translated moved plain_moved masqueraded fragment_translated error_translated rejected_no_endpoint \
          rejected_unknown_port rejected_protocol rejected_external reject_limited reject_failed policy_dropped \
          source_dropped unallocated_dropped untranslated_dropped stray_icmp fragment_dropped flow_table_full ports_exhausted sctp_port_change \
          masquerade_lost no_masquerade_address backend_missing no_memory rewrite_failed",

@@ -282,7 +282,7 @@ fn configure(pinned: &mut PinnedMaps, args: &Args) -> anyhow::Result<()> {
         ports_first,
         ports_count,
         send_redirects_all: u32::from(redirects),
-        reserved: 0,
+        hash_seed: before.hash_seed,
         netns: args.sockets.netns()?,
     };
     pinned
@@ -297,31 +297,31 @@ fn ephemeral_ports() -> String {
     fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default()
 }
 
-/// Where there is no stretch of its own for rewritten ports.
-const SHARED: (u16, u16) = (61_440, 4_096);
+/// All unprivileged ports, where the node's sockets may be given any of them. Netfilter's masquerade takes no others.
+const SHARED: (u16, u16) = (1024, u16::MAX - 1023);
 
-/// The longer stretch of unprivileged ports outside that range, and outside the usual NodePorts. (Ports that are
-/// NodePorts, and ports of the node's sockets, are never assigned: the kernel programs skip them.)
+/// The unprivileged ports outside that range: first those above it, then on from 1024 (see `Config::port_at`). Ports
+/// that are NodePorts, and those of the node's sockets, are never assigned: the kernel programs skip them.
 fn ports_outside_ephemeral(range: &str) -> (u16, u16) {
-    const FIRST: u16 = 1024;
-    const NODE_PORTS: u16 = 30_000;
-    const ENOUGH: u16 = 1024;
+    const FIRST: u16 = Config::FIRST_PORT;
+    const ENOUGH: u16 = 4096;
     let mut bounds = range
         .split_whitespace()
         .filter_map(|bound| bound.parse::<u16>().ok());
     let (low, high) = match (bounds.next(), bounds.next()) {
-        (Some(low), Some(high)) => (low, high),
+        (Some(low), Some(high)) if low <= high => (low.max(FIRST), high.max(FIRST)),
         // Linux's default.
         _ => (32_768, 60_999),
     };
-    let above = (
-        high.saturating_add(1).max(32_768),
-        u16::MAX.saturating_sub(high.max(32_767)),
-    );
-    let below = (FIRST, low.min(NODE_PORTS).saturating_sub(FIRST));
-    // Above is preferred: nothing listens there as a rule.
-    let mut stretches = [above, below].into_iter();
-    stretches.find(|(_, count)| *count >= ENOUGH).unwrap_or(SHARED)
+    let (above, below) = (u16::MAX - high, low - FIRST);
+    let first = match above {
+        0 => FIRST,
+        _ => high + 1,
+    };
+    match above + below {
+        count if count >= ENOUGH => (first, count),
+        _ => SHARED,
+    }
 }
 
 #[cfg(test)]
@@ -330,10 +330,14 @@ mod tests {
 
     #[test]
     fn rewritten_ports_keep_off_the_nodes_own() {
-        assert_eq!(ports_outside_ephemeral("32768\t60999\n"), (61_000, 4_536));
-        assert_eq!(ports_outside_ephemeral(""), (61_000, 4_536));
+        assert_eq!(
+            ports_outside_ephemeral("32768\t60999\n"),
+            (61_000, 4_536 + 31_744)
+        );
+        assert_eq!(ports_outside_ephemeral(""), (61_000, 36_280));
         assert_eq!(ports_outside_ephemeral("15000 65535"), (1024, 13_976));
+        assert_eq!(ports_outside_ephemeral("1 40000"), (40_001, 25_535));
         assert_eq!(ports_outside_ephemeral("1024 65535"), SHARED);
-        assert_eq!(ports_outside_ephemeral("10000 20000"), (32_768, 32_768));
+        assert_eq!(ports_outside_ephemeral("2048 65000"), SHARED);
     }
 }

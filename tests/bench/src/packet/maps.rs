@@ -275,6 +275,7 @@ where
         ..established::<F>(to, client.port())?
     };
     let key = FlowKey::<F>::new(Hook::Ingress, protocol, raw::<F>(client)?, raw::<F>(from)?);
+    let value = value.of(&key);
     let (reply_key, reply) = (key.partner(&value), key.partner_value(&value));
     tables.flows.insert(key, value, 0)?;
     tables.flows.insert(reply_key, reply, 0)?;
@@ -289,7 +290,7 @@ fn established<F: HostFamily>(to: SocketAddr, peer_port: u16) -> anyhow::Result<
         port,
         peer_port: Port::new(peer_port),
         last_seen: now()?,
-        state: State::REPLIED,
+        state: State::REPLIED.with(State::CONFIRMED),
         ..FlowValue::default()
     })
 }
@@ -312,9 +313,11 @@ where
         let value = FlowValue {
             peer_port: Port::new(dst.port()),
             last_seen: now()?,
+            state: State::PENDING,
             ..FlowValue::default()
-        };
-        tables.flows.insert(key, value, 0)?;
+        }
+        .of(&key);
+        tables.opening.insert(key, value, 0)?;
     }
     Ok(())
 }

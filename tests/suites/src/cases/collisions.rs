@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::conversation::{Conversation, ack, flagged, numbered, rst, syn, syn_ack};
+use super::conversation::{Conversation, ack, fin, fin_back, last_ack, numbered, rst, syn, syn_ack};
 use super::{Case, Out, Step, passes, send};
 use crate::packet::{Packet, tcp, udp};
 use crate::setup::{At, Names, Setup};
@@ -30,6 +30,11 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
 fn moves(packet: &Packet, outcome: Outcome, n: Names, to: SocketAddr) -> Step {
     let moved = (61_000..65_000).map(|port| packet.between(n.client(port), to).bytes());
     send(At::PodIngress, packet, outcome, Out::OneOf(moved.collect()))
+}
+
+/// The pod's segment after the client's first acknowledgement.
+fn ack_back(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("A", src, dst).numbers(9_001, 1_001)
 }
 
 fn two_vips(n: Names) -> Case {
@@ -99,12 +104,14 @@ fn evicted_tcp(n: Names) -> Case {
     let (again, third) = (syn(first.client, first.called), syn(first.client, n.vip(3, 80)));
     steps.extend([
         second.is_answered(syn_ack),
-        first.asks(rst, Outcome::Translated),
+        second.asks(ack, Outcome::Translated),
+        // The first expires, the second does not.
+        Step::Age(70),
         // The second is not over with the first, so its tuple is not given to a third.
         moves(&third, Outcome::Moved, n, first.pod),
         // Nor is it lost with what is left of the first.
         moves(&again, Outcome::Moved, n, first.pod),
-        second.is_answered(ack),
+        second.is_answered(ack_back),
         Step::Flows(6),
     ]);
     Case {
@@ -132,7 +139,9 @@ fn evicted_and_over(n: Names) -> Case {
     let again = numbered("S", 5_000, 0);
     steps.extend([
         second.is_answered(syn_ack),
+        second.asks(ack, Outcome::Translated),
         second.asks(rst, Outcome::Translated),
+        Step::Age(3),
         first.opens(&again),
         first.is_answered(numbered("SA", 1, 5_001)),
         Step::Flows(2),
@@ -176,9 +185,11 @@ fn direct_after(n: Names) -> Case {
         steps: vec![
             Step::Setup(Setup::default().service(vip, Protocol::Tcp, &[pod])),
             conversation.opens(syn),
-            conversation.is_answered(numbered("SA", 1, 1_001)),
-            conversation.asks(flagged("FA"), Outcome::Translated),
-            conversation.is_answered(flagged("FA")),
+            conversation.is_answered(syn_ack),
+            conversation.asks(ack, Outcome::Translated),
+            conversation.asks(fin, Outcome::Translated),
+            conversation.is_answered(fin_back),
+            conversation.asks(last_ack, Outcome::Translated),
             passes(
                 At::PodIngress,
                 &tcp("S", client, pod).numbers(5_000, 0),

@@ -92,8 +92,24 @@ pub(super) fn ack(src: SocketAddr, dst: SocketAddr) -> Packet {
     tcp("A", src, dst).numbers(1_001, 9_001)
 }
 
+/// The client's FIN after [`ack`].
+pub(super) fn fin(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("FA", src, dst).numbers(1_001, 9_001)
+}
+
+/// The pod's FIN, which acknowledges the client's.
+pub(super) fn fin_back(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("FA", src, dst).numbers(9_001, 1_002)
+}
+
+/// The client's last segment, which acknowledges the pod's FIN.
+pub(super) fn last_ack(src: SocketAddr, dst: SocketAddr) -> Packet {
+    tcp("A", src, dst).numbers(1_002, 9_002)
+}
+
+/// A RST of the client's after [`ack`].
 pub(super) fn rst(src: SocketAddr, dst: SocketAddr) -> Packet {
-    tcp("R", src, dst)
+    tcp("R", src, dst).numbers(1_001, 0)
 }
 
 /// A segment with these flags.

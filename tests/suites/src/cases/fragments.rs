@@ -264,7 +264,7 @@ fn over_tcp_and_sctp(n: Names) -> Case {
             .service(vip, Protocol::Sctp, &[pod]),
     )];
     let segment = tcp("S", client, vip).carrying(&[1; 3000]);
-    let chunk = sctp(Chunk::Data, (5, 0), client, vip).carrying(&[2; 3000]);
+    let chunk = sctp(Chunk::Init, (0, 5), client, vip).carrying(&[2; 3000]);
     for (packet, id) in [(segment, 1), (chunk, 2)] {
         steps.extend(meets(
             At::PodIngress,

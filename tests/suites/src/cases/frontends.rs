@@ -4,9 +4,9 @@
 use dataplane::model::{FrontendKind, Protocol, TrafficPolicy};
 use dataplane_common::Outcome;
 
-use super::conversation::{Conversation, ack, rst, syn, syn_ack};
+use super::conversation::{Conversation, ack, fin, rst, syn, syn_ack};
 use super::{Case, Step, dropped, passes, refused};
-use crate::packet::udp;
+use crate::packet::{Packet, udp};
 use crate::setup::{At, Names, Setup};
 
 const TCP: Protocol = Protocol::Tcp;
@@ -23,7 +23,8 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         bound_on_the_node(n),
         policy_local(n),
         no_endpoints(n),
-        nodes_own_connections(n),
+        answers_of_others(n),
+        listeners(n),
         masquerade_keeps_off(n),
     ]
 }
@@ -143,15 +144,9 @@ fn lent_addresses(n: Names) -> Case {
     let (setup, addresses) = lent(n);
     let pod = n.pod(1, 8080);
     let mut steps = vec![Step::Setup(setup)];
-    for at in addresses {
-        for conversation in [
-            Conversation::from_outside(n.outside(40_000), at, pod),
-            Conversation::of_pod(n.client(40_000), at, pod),
-        ] {
-            steps.push(conversation.opens(syn));
-            // The next one goes to the same pod from the same port: the first has to be over.
-            steps.push(conversation.asks(rst, Outcome::Translated));
-        }
+    for (at, port) in addresses.into_iter().zip(40_000..) {
+        steps.push(Conversation::from_outside(n.outside(port), at, pod).opens(syn));
+        steps.push(Conversation::of_pod(n.client(port), at, pod).opens(syn));
     }
     Case {
         name: "load balancers' and external addresses lead to the Service, for pods and clients outside [40]",
@@ -178,17 +173,13 @@ fn other_ports_of_lent_addresses(n: Names) -> Case {
 
 fn bound_on_the_node(n: Names) -> Case {
     let (setup, addresses) = lent(n);
-    let (client, pod) = (n.outside(40_000), n.pod(1, 8080));
+    let pod = n.pod(1, 8080);
     let setup = addresses
         .iter()
         .fold(setup, |setup, at| setup.own(at.ip(), false));
     let mut steps = vec![Step::Setup(setup)];
-    for at in addresses {
-        let conversation = Conversation::from_outside(client, at, pod);
-        steps.extend([
-            conversation.opens(syn),
-            conversation.asks(rst, Outcome::Translated),
-        ]);
+    for (at, port) in addresses.into_iter().zip(40_000..) {
+        steps.push(Conversation::from_outside(n.outside(port), at, pod).opens(syn));
     }
     Case {
         name: "a load balancer's or external address is served even if it is bound on the node",
@@ -241,24 +232,64 @@ fn no_endpoints(n: Names) -> Case {
     }
 }
 
-fn nodes_own_connections(n: Names) -> Case {
+fn answers_of_others(n: Names) -> Case {
     let (outside, node, pod) = (n.outside(443), n.node(30_080), n.pod(1, 8080));
+    let vip = n.vip(1, 80);
+    let conversation = Conversation::from_outside(outside, node, pod);
+    let other = Conversation::from_outside(n.outsider(0, 443), node, pod);
+    let own = |packet: fn(std::net::SocketAddr, std::net::SocketAddr) -> Packet| {
+        passes(At::UplinkIngress, &packet(outside, node), Outcome::OwnAddress)
+    };
+    let setup = setup(n, &[pod])
+        .service(vip, Protocol::Udp, &[pod])
+        .node_port(vip, Protocol::Udp, 30_080);
+    Case {
+        name: "whoever asked gets the answer: one to the node, or to a pod behind its masquerade, is no NodePort's client",
+        steps: vec![
+            Step::Setup(setup),
+            // Nothing that answers a SYN opens a flow.
+            own(syn_ack),
+            own(ack),
+            own(fin),
+            own(rst),
+            conversation.opens(syn),
+            // A datagram that leaves by a NodePort's number leaves a note for its answer.
+            passes(At::UplinkEgress, &udp(node, outside), Outcome::NotOurs),
+            passes(At::UplinkIngress, &udp(outside, node), Outcome::ForeignAnswer),
+            other.opens(udp),
+            other.is_answered(udp),
+            Step::Age(20),
+            passes(At::UplinkEgress, &udp(node, outside), Outcome::NotOurs),
+            Step::Age(20),
+            passes(At::UplinkIngress, &udp(outside, node), Outcome::ForeignAnswer),
+            Step::Age(2),
+            passes(At::UplinkIngress, &udp(outside, node), Outcome::ForeignAnswer),
+            Step::Age(100),
+            passes(At::UplinkIngress, &udp(outside, node), Outcome::ForeignAnswer),
+            Step::Age(200),
+            conversation.opens(udp),
+            conversation.is_answered(udp),
+            // A live client of the NodePort stays one, whatever the node sends it.
+            passes(At::PodEgress, &udp(node, outside), Outcome::NotOurs),
+            conversation.asks(udp, Outcome::Translated),
+        ],
+    }
+}
+
+fn listeners(n: Names) -> Case {
+    let (outside, node, pod) = (n.outside(40_000), n.node(30_080), n.pod(1, 8080));
     let vip = n.vip(1, 80);
     let conversation = Conversation::from_outside(outside, node, pod);
     let setup = setup(n, &[pod])
         .service(vip, Protocol::Udp, &[pod])
         .node_port(vip, Protocol::Udp, 30_080);
-    let own = setup.clone().socket(TCP, 30_080).socket(Protocol::Udp, 30_080);
     Case {
-        name: "an answer to a socket of the node reaches the socket even if a NodePort has the same port",
+        name: "a process of the node that listens on a NodePort's number takes none of its packets",
         steps: vec![
-            Step::Setup(own),
-            passes(At::UplinkIngress, &syn_ack(outside, node), Outcome::OwnAddress),
-            passes(At::UplinkIngress, &udp(outside, node), Outcome::OwnAddress),
-            // A new connection is the NodePort's, whoever listens.
+            Step::Setup(setup.socket(TCP, 30_080).socket(Protocol::Udp, 30_080)),
             conversation.opens(syn),
-            Step::Setup(setup),
             conversation.opens(udp),
+            conversation.is_answered(udp),
         ],
     }
 }

@@ -4,7 +4,7 @@
 use dataplane::model::Protocol;
 use dataplane_common::Outcome;
 
-use super::conversation::{Conversation, flagged, numbered, syn};
+use super::conversation::{Conversation, ack, fin, fin_back, flagged, last_ack, numbered, syn, syn_ack};
 use super::{Case, Step, passes, refused};
 use crate::packet::{tcp, udp};
 use crate::setup::{At, Names, Setup};
@@ -57,11 +57,12 @@ fn reopened(n: Names) -> Case {
         steps: vec![
             Step::Setup(first.clone()),
             conversation.opens(syn),
-            conversation.is_answered(numbered("SA", 1, 1_001)),
-            conversation.asks(flagged("FA"), Outcome::Translated),
+            conversation.is_answered(syn_ack),
+            conversation.asks(ack, Outcome::Translated),
+            conversation.asks(fin, Outcome::Translated),
             Step::Setup(first.endpoints(vip, Protocol::Tcp, &[next])),
-            conversation.is_answered(flagged("FA")),
-            conversation.asks(flagged("A"), Outcome::Translated),
+            conversation.is_answered(fin_back),
+            conversation.asks(last_ack, Outcome::Translated),
             moved.asks(numbered("S", 5_000, 0), Outcome::Reopened),
             Step::Flows(2),
         ],
@@ -122,7 +123,6 @@ fn udp_of_a_removed_service(n: Names) -> Case {
             conversation.opens(udp),
             Step::Setup(Setup::default()),
             passes(At::PodIngress, &udp(client, vip), Outcome::NotOurs),
-            Step::Flows(0),
         ],
     }
 }
@@ -136,9 +136,9 @@ fn tcp_goes_on(n: Names) -> Case {
         steps: vec![
             Step::Setup(setup.clone()),
             conversation.opens(syn),
-            conversation.is_answered(numbered("SA", 1, 1_001)),
+            conversation.is_answered(syn_ack),
             Step::Setup(setup.endpoints(vip, Protocol::Tcp, &[n.pod(3, 80)])),
-            conversation.asks(flagged("PA"), Outcome::Translated),
+            conversation.asks(ack, Outcome::Translated),
             Step::Setup(Setup::default()),
             conversation.asks(flagged("PA"), Outcome::Translated),
             conversation.is_answered(flagged("A")),
@@ -182,6 +182,8 @@ fn expired(n: Names) -> Case {
             conversation.asks(udp, Outcome::Translated),
             Step::Age(20),
             conversation.is_answered(udp),
+            Step::Age(20),
+            conversation.asks(udp, Outcome::Translated),
             Step::Age(100),
             conversation.asks(udp, Outcome::Translated),
             Step::Age(200),

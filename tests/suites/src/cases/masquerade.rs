@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dataplane::model::Protocol;
 use dataplane_common::{Hook, Outcome};
 
-use super::conversation::{Conversation, ack, flagged, numbered, syn, syn_ack};
+use super::conversation::{Conversation, ack, fin, fin_back, last_ack, numbered, syn, syn_ack};
 use super::{Case, Out, Step, dropped, passes, send};
 use crate::packet::{Packet, udp};
 use crate::setup::{At, Names, Setup};
@@ -17,6 +17,7 @@ pub(super) fn cases(n: Names) -> Vec<Case> {
         used_up(n),
         given_back(n),
         rested(n),
+        rested_alone(n),
         contested(n),
         contested_alone(n),
         half_gone(n),
@@ -94,6 +95,9 @@ fn used_up(n: Names) -> Case {
     steps.extend(comes_back(n, first, node));
     // Half of the second flow waits; the first is whole.
     steps.push(Step::Flows(4 + 3));
+    steps.push(Step::Age(4));
+    steps.extend(leaves_again(n, first, node));
+    steps.extend(comes_back(n, first, node));
     steps.push(Step::Age(35));
     steps.push(conversation(n, first).asks(udp, Outcome::Translated));
     Case {
@@ -116,7 +120,7 @@ fn given_back(n: Names) -> Case {
 }
 
 fn rested(n: Names) -> Case {
-    let [first, second, third] = [0, 1, 2].map(|number| n.outsider(number, 61_000));
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|number| n.outsider(number, 61_000));
     let (kept, pod) = (n.node(61_000), n.pod(2, 8080));
     let others = (61_001..61_008).map(|port| syn(n.node(port), pod).bytes());
     let mut steps = vec![Step::Setup(setup(n).ports(61_000, 8))];
@@ -129,33 +133,78 @@ fn rested(n: Names) -> Case {
     };
     steps.extend(opens(first, kept));
     let first = conversation(first);
-    steps.extend([first.comes_back_to(kept, syn_ack), first.is_answered(syn_ack)]);
-    steps.extend([
-        first.asks(flagged("FA"), Outcome::Translated),
-        first.leaves_as(kept, flagged("FA"), Outcome::Translated),
-        first.comes_back_to(kept, flagged("FA")),
-        first.is_answered(flagged("FA")),
-    ]);
-    steps.extend([
-        conversation(second).opens(syn),
-        send(
-            At::UplinkEgress,
-            &syn(second, pod),
-            Outcome::Masqueraded,
-            Out::OneOf(others.collect()),
-        ),
-    ]);
-    // The pod waits for this one, under this very port.
-    steps.extend([
-        first.asks(ack, Outcome::Translated),
-        first.leaves_as(kept, ack, Outcome::Translated),
-        Step::Age(3),
-    ]);
-    steps.extend(opens(third, kept));
+    steps.extend(established(first, kept));
+    steps.extend(closed(first, kept));
+    // The pod waits in TIME_WAIT, under this very port.
+    let elsewhere = |client| {
+        [
+            conversation(client).opens(syn),
+            send(
+                At::UplinkEgress,
+                &syn(client, pod),
+                Outcome::Masqueraded,
+                Out::OneOf(others.clone().collect()),
+            ),
+        ]
+    };
+    steps.extend(elsewhere(second));
+    steps.push(Step::Age(50));
+    steps.extend(elsewhere(third));
+    steps.push(Step::Age(20));
+    steps.extend(opens(fourth, kept));
     Case {
-        name: "a port whose connection has just ended is not reused while another port is free",
+        name: "a port whose connection has ended is not given to another for a minute, while there are others",
         steps,
     }
+}
+
+fn rested_alone(n: Names) -> Case {
+    let [first, second] = [0, 1].map(|number| conversation(n, n.outsider(number, 61_000)));
+    let kept = n.node(61_000);
+    let mut steps = vec![
+        Step::Setup(setup(n).ports(61_000, 1)),
+        first.opens(syn),
+        first.leaves_as(kept, syn, Outcome::Masqueraded),
+    ];
+    steps.extend(established(first, kept));
+    steps.extend(closed(first, kept));
+    steps.extend([
+        second.opens(syn),
+        dropped(
+            At::UplinkEgress,
+            &syn(second.client, second.pod),
+            Outcome::PortsExhausted,
+        ),
+        Step::Age(3),
+        second.asks(syn, Outcome::Translated),
+        second.leaves_as(kept, syn, Outcome::Masqueraded),
+    ]);
+    Case {
+        name: "where there are no others, the port of a closed connection is given away after two seconds",
+        steps,
+    }
+}
+
+/// A masqueraded connection, after its SYN has left.
+fn established(conversation: Conversation, node: SocketAddr) -> [Step; 4] {
+    [
+        conversation.comes_back_to(node, syn_ack),
+        conversation.is_answered(syn_ack),
+        conversation.asks(ack, Outcome::Translated),
+        conversation.leaves_as(node, ack, Outcome::Translated),
+    ]
+}
+
+/// Both ends of a masqueraded connection close it.
+fn closed(conversation: Conversation, node: SocketAddr) -> [Step; 6] {
+    [
+        conversation.asks(fin, Outcome::Translated),
+        conversation.leaves_as(node, fin, Outcome::Translated),
+        conversation.comes_back_to(node, fin_back),
+        conversation.is_answered(fin_back),
+        conversation.asks(last_ack, Outcome::Translated),
+        conversation.leaves_as(node, last_ack, Outcome::Translated),
+    ]
 }
 
 /// The pod has another connection under the node's port, of which the node knows nothing (any more).
@@ -275,11 +324,13 @@ fn half_closed(n: Names, seconds: u64) -> Case {
     steps.extend([
         conversation.opens(syn),
         conversation.leaves_as(node, syn, Outcome::Masqueraded),
-        conversation.comes_back_to(node, syn_ack),
-        conversation.is_answered(syn_ack),
-        conversation.asks(flagged("FA"), Outcome::Translated),
-        conversation.leaves_as(node, flagged("FA"), Outcome::Translated),
-        conversation.comes_back_to(node, flagged("FA")),
+    ]);
+    steps.extend(established(conversation, node));
+    steps.extend([
+        conversation.asks(fin, Outcome::Translated),
+        conversation.leaves_as(node, fin, Outcome::Translated),
+        conversation.comes_back_to(node, fin_back),
+        conversation.leaves_as(node, last_ack, Outcome::Translated),
         Step::Age(seconds),
         conversation.asks(&reopens, Outcome::Translated),
         conversation.leaves_as(node, &reopens, Outcome::Masqueraded),

@@ -187,6 +187,11 @@ pub fn play(case: &Case, datapath: &mut dyn Datapath) -> Vec<(Outcome, Vec<u8>)>
                     Out::Packet(want) => assert_eq!(bytes, *want, "{}\n want: {}", context(), describe(want)),
                     Out::OneOf(wants) => assert!(wants.contains(&bytes), "{}", context()),
                 }
+                // Which one of several depends on the time.
+                let bytes = match out {
+                    Out::OneOf(_) => Vec::new(),
+                    _ => bytes,
+                };
                 seen.push((got, bytes));
             }
         }

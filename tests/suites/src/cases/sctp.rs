@@ -146,21 +146,31 @@ fn aborted(n: Names) -> Case {
 }
 
 fn goes_on(n: Names) -> Case {
+    let another = sctp(Chunk::Init, (0, 5), n.client(PORT), n.vip(1, PORT));
     let mut steps = opened(n);
     steps.extend([
         Step::Setup(setup(n, &[1]).endpoints(n.vip(1, PORT), Protocol::Sctp, &[n.pod(3, PORT)])),
         forth(n, Chunk::Data),
         back(n, Chunk::Data),
+        // It may be forged. If the old backend does not answer it, it is over there.
         becomes(
             At::PodIngress,
-            &init(n),
+            &another,
+            Outcome::Translated,
+            n.client(PORT),
+            n.pod(1, PORT),
+        ),
+        Step::Age(2),
+        becomes(
+            At::PodIngress,
+            &another,
             Outcome::Resteered,
             n.client(PORT),
             n.pod(3, PORT),
         ),
     ]);
     Case {
-        name: "an association goes on after its backend leaves the Service; a new INIT goes to another backend",
+        name: "an association outlives its backend's place in the Service; a second INIT that it leaves unanswered does not",
         steps,
     }
 }

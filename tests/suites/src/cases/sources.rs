@@ -40,7 +40,6 @@ fn ranges(n: Names) -> Case {
         n.range("203.0.113.0/24", "2001:db8::/48"),
         n.range("192.0.2.1/32", "2001:db8:9::1/128"),
     ];
-    let ends = |at, packet| becomes(at, packet, Outcome::Translated, packet.src, pod);
     let goes = |at, packet| becomes(at, packet, Outcome::NewFlow, packet.src, pod);
     let (from_outside, from_pod) = (tcp("S", outside, balancer), tcp("S", client, balancer));
     Case {
@@ -48,12 +47,9 @@ fn ranges(n: Names) -> Case {
         steps: vec![
             Step::Setup(setup.clone().source_ranges(vip, TCP, &outsiders)),
             goes(At::UplinkIngress, &from_outside),
-            ends(At::UplinkIngress, &tcp("R", outside, balancer)),
             dropped(At::PodIngress, &from_pod, Outcome::SourceDropped),
-            goes(At::PodIngress, &tcp("S", client, n.node(30_080))),
-            ends(At::PodIngress, &tcp("R", client, n.node(30_080))),
-            goes(At::PodIngress, &tcp("S", client, vip)),
-            ends(At::PodIngress, &tcp("R", client, vip)),
+            goes(At::PodIngress, &tcp("S", n.client(40_001), n.node(30_080))),
+            goes(At::PodIngress, &tcp("S", n.client(40_002), vip)),
             Step::Setup(setup.clone().source_ranges(vip, TCP, &outsiders[1..])),
             dropped(
                 At::UplinkIngress,
