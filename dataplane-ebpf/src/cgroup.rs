@@ -229,7 +229,7 @@ impl<const MAPPED: bool> Socket for Sock<MAPPED> {
     #[inline(always)]
     fn track_connected(&self, peer: &Peer) {
         // Without an entry, the socket is left to its owner when its backend goes.
-        let _ = CONNECTED.insert(&self.cookie(), peer, BPF_ANY as u64);
+        let _ = CONNECTED.insert(self.cookie(), peer, BPF_ANY as u64);
     }
 }
 

@@ -89,7 +89,7 @@ fn see_the_ends_only(places: &[(TcAttachType, Place)]) {
             .any(|line| line.contains(at) && line.contains(order));
         assert!(named, "{others}");
         println!("{hook:?}: {place:?}, before Shunt");
-        let _ = stage.lab.agent(1, |agent| agent.kill9()).unwrap();
+        stage.lab.agent(1, |agent| agent.kill9()).unwrap();
         stage.lab.agent(1, |agent| agent.restart()).unwrap();
         stage.works();
         drop(foreign);
