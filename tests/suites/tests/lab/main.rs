@@ -11,6 +11,7 @@
 
 mod agent;
 mod all_paths;
+mod answers;
 mod background_clients;
 mod bulk;
 mod coexistence;
