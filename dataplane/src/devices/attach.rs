@@ -22,7 +22,10 @@ use super::inventory::{Inventory, LinkKind, is_global};
 use super::metrics::DeviceMetrics;
 use super::redirects::SendRedirects;
 use crate::index::Event;
-use crate::kernel::{Attachment, PinnedMaps, Pins, Programs, attached, detach, other_programs, route_source};
+use crate::kernel::{
+    Attachment, PinnedMaps, Pins, Programs, attached, detach, devices_with_filters, other_programs,
+    route_source,
+};
 use crate::model::{Family, NodeAddresses};
 use crate::watch::{Batch, Sender};
 
@@ -193,13 +196,15 @@ impl Attacher {
 
     /// Puts our programs back where they belong, if another one has come before or after them.
     fn put_in_order(&mut self) {
+        let with_filters = devices_with_filters();
         for (index, classified) in &self.current {
             let to = Attachment {
                 device: &classified.name,
                 ifindex: *index,
                 ethernet: classified.ethernet,
             };
-            match self.programs.put_in_order(&to) {
+            let has_filters = with_filters.as_ref().map_or(true, |them| them.contains(index));
+            match self.programs.put_in_order(&to, has_filters) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.metrics.reorders.inc();

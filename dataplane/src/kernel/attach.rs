@@ -88,7 +88,7 @@ impl Programs {
                 }
             }
         }
-        self.put_in_order(to)?;
+        self.put_in_order(to, true)?;
         Ok(())
     }
 
@@ -101,10 +101,14 @@ impl Programs {
     }
 
     /// Sees to it that our programs are where they are to be; whether one was not.
-    pub fn put_in_order(&mut self, to: &Attachment<'_>) -> Result<bool, AttachError> {
+    /// `has_filters`: it may have clsact filters.
+    pub fn put_in_order(&mut self, to: &Attachment<'_>, has_filters: bool) -> Result<bool, AttachError> {
         let mut moved = false;
         for hook in Hook::ALL {
-            let chain = Chain::read(to.ifindex, hook);
+            let chain = match has_filters {
+                true => Chain::read(to.ifindex, hook),
+                false => Chain::of_links(to.ifindex, hook),
+            };
             let ids: Vec<u32> = self.ids(hook, to.ethernet).into_iter().flatten().collect();
             if chain.is_in_order(self.end(hook), self.tcx, &ids) {
                 continue;

@@ -2,6 +2,7 @@
 //! The programs that a device has at a hook, in the order the kernel runs them: those of TCX links, then clsact's
 //! filters by their priority. A program that returns a verdict ends the chain for a packet.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use dataplane_common::Hook;
@@ -80,12 +81,22 @@ pub(super) enum Means {
 impl Chain {
     /// Reads it; empty where the kernel does not tell.
     pub(super) fn read(ifindex: u32, hook: Hook) -> Self {
+        Self {
+            filters: filters(ifindex, hook).unwrap_or_default(),
+            ..Self::of_links(ifindex, hook)
+        }
+    }
+
+    /// The links of a device that has no filters.
+    pub(super) fn of_links(ifindex: u32, hook: Hook) -> Self {
         let links = match has_tcx() {
             true => tcx_programs(ifindex, attach_type(hook)).unwrap_or_default(),
             false => Vec::new(),
         };
-        let filters = filters(ifindex, hook).unwrap_or_default();
-        Self { links, filters }
+        Self {
+            links,
+            filters: Vec::new(),
+        }
     }
 
     /// How our program can be there. Filters run after links, so that behind another's filter only a filter is last.
@@ -177,6 +188,27 @@ fn attach_type(hook: Hook) -> u32 {
         Hook::Ingress => 46,
         Hook::Egress => 47,
     }
+}
+
+/// The devices that may have filters at ingress or egress: one question for all.
+pub fn devices_with_filters() -> io::Result<BTreeSet<u32>> {
+    let mut devices = BTreeSet::new();
+    ask(
+        RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default()),
+        NLM_F_DUMP,
+        |message| {
+            if let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = message {
+                // `ingress` is the older qdisc, in the same place.
+                let holds_filters = qdisc.attributes.iter().any(|attribute| {
+                    matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact" || kind == "ingress")
+                });
+                if holds_filters {
+                    devices.insert(qdisc.header.index.cast_unsigned());
+                }
+            }
+        },
+    )?;
+    Ok(devices)
 }
 
 /// The filters of a device's clsact qdisc; none if it has no such qdisc.

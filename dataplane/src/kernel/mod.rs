@@ -27,7 +27,7 @@ mod tests;
 
 pub use attach::{AttachError, Attachment, attached, detach};
 pub use cgroup::{SocketsError, detach_sockets, sockets_cgroup};
-pub use chain::{End, OtherProgram, other_programs};
+pub use chain::{End, OtherProgram, devices_with_filters, other_programs};
 pub use collector::KernelCollector;
 pub use counters::{Counters, OutcomeCount, Traffic};
 pub use family::HostFamily;
