@@ -14,7 +14,7 @@
 //! Costs a first part two lookups more, a later one a lookup instead of a flow's; other packets
 //! the test of a word.
 
-use crate::hooks::mark_of;
+use crate::hooks::marks::mark_of;
 use crate::maps::flow_state::State;
 use crate::maps::fragments::{FragmentKey, FragmentValue};
 use crate::outcome::Outcome;

@@ -7,6 +7,7 @@
 pub(crate) mod fast_path;
 pub(crate) mod fragment;
 pub(crate) mod icmp_error;
+pub(crate) mod marks;
 
 use crate::flow::established::{Step, established};
 use crate::flow::foreign;
@@ -14,10 +15,10 @@ use crate::flow::new_flow::{NewFlowReason, new_flow, passes};
 use crate::flow::pair::confirm;
 use crate::flow::reject::reject;
 use crate::hooks::fast_path::NextStep;
+use crate::hooks::marks::{first_mark, mark_of};
 use crate::maps::addresses::AddressFlags;
 use crate::maps::config::Config;
 use crate::maps::devices::DeviceKind;
-use crate::maps::flow_state::State;
 use crate::outcome::Outcome;
 use crate::packet::headers::{FragmentPart, Parsed};
 use crate::packet::ip::Ip;
@@ -160,26 +161,6 @@ pub fn egress<F: Ip, P: Packet, T: Tables<F>>(packet: &mut P, tables: &T) -> Out
         fragment::remember(tables, work, outcome);
     }
     outcome
-}
-
-/// The mark of a packet that ingress rewrote by a flow in this state. Egress has something for a reply (its source), a
-/// masquerade, and a fragment (what the later ones need).
-#[inline(always)]
-pub(crate) fn mark_of(state: State, part: FragmentPart) -> Mark {
-    let mark = first_mark(state);
-    if mark == Mark::Translated && !state.has(State::REPLY) && part == FragmentPart::All {
-        return Mark::Done;
-    }
-    mark
-}
-
-/// The same for a flow's first packet, which egress judges for the whole flow.
-#[inline(always)]
-fn first_mark(state: State) -> Mark {
-    match state.0 & (State::MASQUERADE.0 | State::REPLY.0) == State::MASQUERADE.0 {
-        true => Mark::Masquerade,
-        false => Mark::Translated,
-    }
 }
 
 /// A packet at egress that no flow claims. One that ingress gave to a backend under the client's own address must not
