@@ -102,6 +102,7 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
             false => segment.sequence,
         },
         acked: segment.acknowledgement,
+        peer_port: work.headers.key.ports.source(),
         candidate: match work.headers.has_connections() {
             true => 0,
             false => now.0,
@@ -181,7 +182,7 @@ fn branch<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>) -> Branch {
 #[inline(always)]
 fn may_begin<F: Family>(headers: &Headers<F>, flags: AddressFlags) -> bool {
     let segment = &headers.segment;
-    let is_taken_up = segment.is_midway() && headers.protocol() == Protocol::TCP;
+    let is_taken_up = (segment.is_midway() || segment.is_lone_reset()) && headers.protocol() == Protocol::TCP;
     segment.opens() || (is_taken_up && !flags.has(AddressFlags::NODE))
 }
 

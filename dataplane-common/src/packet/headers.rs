@@ -77,6 +77,12 @@ impl Segment {
         self.flags & (Self::SYN | Self::ACK) == Self::ACK
     }
 
+    /// Whether it is a RST and nothing else: so a host answers a segment of a connection that it does not have.
+    #[inline(always)]
+    pub(crate) fn is_lone_reset(&self) -> bool {
+        self.flags & (Self::SYN | Self::FIN | Self::RST | Self::ACK) == Self::RST
+    }
+
     #[inline(always)]
     pub(crate) fn is_reset(&self) -> bool {
         self.flags & Self::RST != 0

@@ -17,6 +17,7 @@ mod clusterip;
 mod collisions;
 mod conversation;
 mod errors;
+mod forged;
 mod fragments;
 mod frontends;
 mod hairpin;
@@ -133,6 +134,7 @@ pub fn all(family: Family) -> Vec<Case> {
         clusterip::cases,
         collisions::cases,
         errors::cases,
+        forged::cases,
         fragments::cases,
         frontends::cases,
         hairpin::cases,
