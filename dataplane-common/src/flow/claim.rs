@@ -94,7 +94,8 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
 #[inline(never)]
 fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Port {
     let config = tables.config();
-    let seed = config.hash_seed ^ work.contested.get() as u32 ^ work.value.last_seen.0.rotate_left(16);
+    let secret = tables.networks().map_or(0, |networks| networks.hash_seed);
+    let seed = secret ^ work.contested.get() as u32 ^ work.value.last_seen.0.rotate_left(16);
     let place = scale(
         rehash(hash(&work.headers.key, seed), attempt),
         config.ports_count as u32,

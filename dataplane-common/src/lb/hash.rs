@@ -25,7 +25,7 @@ fn finish(mut state: u32) -> u32 {
     state ^ (state >> 16)
 }
 
-/// A hash of a flow's five-tuple and the cluster's secret ([`Config::hash_seed`](crate::Config)).
+/// A hash of a flow's five-tuple and the cluster's secret ([`Networks::hash_seed`](crate::Networks)).
 #[inline(always)]
 pub(crate) fn hash<F: Family>(key: &FlowKey<F>, seed: u32) -> u32 {
     let (src, dst) = (F::words(&key.src), F::words(&key.dst));

@@ -86,7 +86,7 @@ pub(crate) fn backend<F: Family, T: Tables<F>>(
         affinity::recall(tables, &key.src, frontend, external)
     };
     let id = if remembered == BackendId::default() {
-        let seed = tables.config().hash_seed;
+        let seed = tables.networks().map_or(0, |networks| networks.hash_seed);
         let number = match frontend.affinity_seconds {
             0 => hash(key, seed),
             _ => hash_client::<F>(&key.src, seed),

@@ -18,8 +18,8 @@ pub struct Config {
     pub ports_count: u16,
     /// `send_redirects` of `all` as it was found, put back at cleanup.
     pub send_redirects_all: u32,
-    /// The cluster's secret in the hash that chooses backends and ports, so that clients cannot; the same on all nodes.
-    pub hash_seed: u32,
+    /// Zero.
+    pub reserved: u32,
     /// `SO_NETNS_COOKIE` of the node's network namespace; 0, which no namespace has, if its sockets
     /// are not translated.
     pub netns: u64,

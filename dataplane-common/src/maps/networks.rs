@@ -68,8 +68,9 @@ pub const SERVICE_RANGES: usize = 4;
 pub struct Networks<F: Family> {
     /// A [`Detect`]; an unknown number counts as [`Detect::Device`].
     pub detect: u32,
-    /// Zero.
-    pub zero: u32,
+    /// The cluster's secret in the hash that chooses backends and ports, so that clients cannot; the same on all
+    /// nodes. 0 for none.
+    pub hash_seed: u32,
     /// Where this node's pods are, for [`Detect::Range`].
     pub pods: Prefix<F>,
     /// The node's own address: what its processes' connections to Services count as coming from.

@@ -74,6 +74,7 @@ fn slice(endpoints: Vec<Endpoint>) -> Slice {
 
 fn service(ports: &[(&str, Protocol, u16)]) -> Service {
     Service {
+        hash_seed: 0,
         created: 0,
         cluster_ips: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))],
         ports: ports

@@ -19,8 +19,8 @@ use std::time::SystemTime;
 
 use crate::compile::{Compiled, Input, compile};
 use crate::model::{
-    Kind, NamespacedName, Node, NodeAddresses, NodeNetwork, ObjectRef, Service, ServiceCidr, ServiceName,
-    Slice, pack,
+    Family, Kind, NamespacedName, Node, NodeAddresses, NodeNetwork, ObjectRef, Service, ServiceCidr,
+    ServiceName, Slice, pack,
 };
 use claims::Claims;
 pub use event::{Change, Event, Parsed};
@@ -161,8 +161,18 @@ impl Index {
     pub fn node_network(&self) -> NodeNetwork {
         let nowhere = Node::default();
         let node = self.nodes.values().next().unwrap_or(&nowhere);
-        self.settings
-            .node_network(node, &self.node_addresses, self.service_cidrs.values())
+        let mut network = self
+            .settings
+            .node_network(node, &self.node_addresses, self.service_cidrs.values());
+        let api = ServiceName::new("default", "kubernetes");
+        if let Some(api) = self.services.get(&api)
+            && api.hash_seed != 0
+        {
+            for family in Family::ALL {
+                network.networks.entry(family).or_default().hash_seed = api.hash_seed;
+            }
+        }
+        network
     }
 
     pub fn refusals(&self) -> &Refusals {

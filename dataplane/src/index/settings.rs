@@ -115,6 +115,7 @@ impl Settings {
             // Beyond these, packets to addresses that no Service has are routed as ever.
             services: services.take(SERVICE_RANGES).copied().collect(),
             node: own,
+            hash_seed: 0,
         }
     }
 }

@@ -93,6 +93,7 @@ pub fn to_networks<F: HostFamily>(networks: &Networks) -> common::Networks<F> {
         detect: detect as u32,
         pods: pods.unwrap_or_default(),
         node: networks.node.and_then(F::from_ip).unwrap_or_default(),
+        hash_seed: networks.hash_seed,
         ..common::Networks::default()
     };
     let ranges = networks.services.iter().filter_map(to_prefix);
@@ -112,6 +113,7 @@ pub fn from_networks<F: HostFamily>(raw: &common::Networks<F>) -> Networks {
         detect,
         services: raw.services.iter().filter_map(from_prefix).collect(),
         node: (raw.node != F::Addr::default()).then(|| F::to_ip(raw.node)),
+        hash_seed: raw.hash_seed,
     }
 }
 
@@ -211,6 +213,7 @@ mod tests {
             detect: Detect::Range("fd00:10:244::/48".parse().unwrap()),
             services: vec!["fd00:10:96::/112".parse().unwrap(), "fd01::/64".parse().unwrap()],
             node: Some("fd00:172:18::2".parse().unwrap()),
+            hash_seed: 7,
         };
         assert_eq!(from_networks(&to_networks::<common::V6>(&networks)), networks);
         let none = from_networks(&common::Networks::<common::V4>::default());

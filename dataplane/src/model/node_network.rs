@@ -32,6 +32,8 @@ pub struct Networks {
     pub detect: Detect,
     /// Where ClusterIPs come from; at most as many as the kernel's table holds.
     pub services: Vec<IpNet>,
+    /// The cluster's secret in the hash that chooses backends and ports; 0 for none.
+    pub hash_seed: u32,
     /// The node's own address, which connections of its processes are taken to come from.
     pub node: Option<IpAddr>,
 }

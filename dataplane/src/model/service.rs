@@ -13,6 +13,9 @@ use super::{Family, Protocol};
 pub struct Service {
     /// Seconds since 1970, `i64::MAX` where the object does not say: it cannot prove to be the older one.
     pub created: i64,
+    /// Of `default/kubernetes`, which every cluster has: a number made of its UID, which people outside the cluster do
+    /// not know. Else 0.
+    pub hash_seed: u32,
     /// The Service is served in the families of these, and in no other.
     pub cluster_ips: Vec<IpAddr>,
     /// Of the families of the cluster IPs.

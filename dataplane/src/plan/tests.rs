@@ -157,10 +157,11 @@ fn networks() -> impl Strategy<Value = BTreeMap<Family, Networks>> {
         let detect = prop::sample::select(&[Detect::Nobody, Detect::Device][..]);
         let services = vec(Just(IpNet::from(Family::unspecified(family))), 0..2);
         let node = prop::option::of(Just(Family::unspecified(family)));
-        (detect, services, node).prop_map(|(detect, services, node)| Networks {
+        (detect, services, node, 0..2_u32).prop_map(|(detect, services, node, hash_seed)| Networks {
             detect,
             services,
             node,
+            hash_seed,
         })
     };
     (of_family(Family::V4), of_family(Family::V6)).prop_map(|(v4, v6)| {

@@ -282,7 +282,7 @@ fn configure(pinned: &mut PinnedMaps, args: &Args) -> anyhow::Result<()> {
         ports_first,
         ports_count,
         send_redirects_all: u32::from(redirects),
-        hash_seed: before.hash_seed,
+        reserved: 0,
         netns: args.sockets.netns()?,
     };
     pinned

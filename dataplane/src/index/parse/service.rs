@@ -47,6 +47,10 @@ pub(super) fn parse(object: &core::Service) -> Parsed<Service> {
             .creation_timestamp
             .as_ref()
             .map_or(i64::MAX, |time| time.0.as_second()),
+        hash_seed: match (&*name.namespace, &*name.name) {
+            ("default", "kubernetes") => seed(object.metadata.uid.as_deref().unwrap_or_default()),
+            _ => 0,
+        },
         external_ips: of_families(external_ips(spec, &mut reasons)),
         load_balancer_ips: of_families(load_balancer_ips(object, &mut reasons)),
         cluster_ips,
@@ -67,6 +71,17 @@ pub(super) fn parse(object: &core::Service) -> Parsed<Service> {
         model: Some(model),
         reasons: reasons.into_vec(),
     }
+}
+
+/// The UID as a number: FNV-1a, because it must be the same in every version of Shunt. An object without one, from a
+/// folder of manifests, has 0.
+fn seed(uid: &str) -> u32 {
+    if uid.is_empty() {
+        return 0;
+    }
+    uid.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Not headless and no mere name, also where a cluster IP is left over from an earlier type.

@@ -444,3 +444,25 @@ fn a_service_port_is_named_as_in_the_kernel() {
     let names: Vec<String> = compiled.ports.keys().map(ServicePortName::label).collect();
     assert_eq!(names, ["default/web:http"]);
 }
+
+#[test]
+fn the_hash_has_a_secret_of_the_clusters_own() {
+    let of = |uid: &str| {
+        let mut api = service("kubernetes", "10.96.0.1");
+        api["metadata"]["uid"] = json!(uid);
+        let network = index_of(&[api, service("web", "10.96.0.2")]).node_network();
+        network
+            .networks
+            .values()
+            .map(|it| it.hash_seed)
+            .collect::<BTreeSet<_>>()
+    };
+    let first = of("5b0ff8e5-6f2a-4a3c-9b66-0d1f6a2f5c11");
+    assert_eq!(
+        first,
+        of("5b0ff8e5-6f2a-4a3c-9b66-0d1f6a2f5c11"),
+        "the same on all nodes"
+    );
+    assert_ne!(first, of("5b0ff8e5-6f2a-4a3c-9b66-0d1f6a2f5c12"));
+    assert!(!first.contains(&0));
+}

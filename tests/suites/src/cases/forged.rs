@@ -262,8 +262,8 @@ fn half_open(n: Names) -> Case {
 }
 
 fn masqueraded_half_open(n: Names) -> Case {
-    let [first, second] = [40_000, 40_001]
-        .map(|port| Conversation::from_outside(n.outside(port), n.vip(1, 80), n.pod(2, 80)));
+    let [first, second] =
+        [40_000, 40_001].map(|port| Conversation::from_outside(n.outside(port), n.vip(1, 80), n.pod(2, 80)));
     let node = n.node(61_000);
     let world = Setup::default()
         .service(n.vip(1, 80), Protocol::Tcp, &[n.pod(2, 80)])
