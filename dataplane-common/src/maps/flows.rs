@@ -62,7 +62,7 @@ impl<F: Family> FlowKey<F> {
         F::is_single_host(&self.src) && self.src != self.dst
     }
 
-    /// A word that tells this key from others, for [`FlowValue::check`]. No hash: it needs not be hard to forge, only
+    /// A word that tells this key from others, for `FlowValue::check`. No hash: it needs not be hard to forge, only
     /// seldom the same for two flows.
     #[inline(always)]
     pub(crate) fn check(&self) -> u32 {
@@ -93,7 +93,7 @@ impl<F: Family> FlowKey<F> {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowValue<F: Family> {
-    /// [`FlowKey::check`] of this entry's key. The kernel gives an evicted entry's memory to another key at once: a
+    /// A word made of this entry's key. The kernel gives an evicted entry's memory to another key at once: a
     /// packet that was just about to read it sees by this word that it is not its own any more. Written first and
     /// read last.
     pub check: u32,

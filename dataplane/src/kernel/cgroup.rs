@@ -68,6 +68,13 @@ impl Programs {
         Ok(())
     }
 
+    /// Loads the programs for socket calls and attaches none, for a test that asks the verifier.
+    pub fn load_sockets(&mut self) -> Result<(), LoadError> {
+        CALLS
+            .into_iter()
+            .try_for_each(|call| self.socket_program(call).map(drop))
+    }
+
     fn attach_call(
         &mut self,
         call: &'static str,

@@ -87,6 +87,13 @@ impl Kernel {
         &mut self.tables
     }
 
+    /// Loads the programs for socket calls, too.
+    pub fn load_sockets(&mut self) {
+        self.programs
+            .load_sockets()
+            .unwrap_or_else(|error| panic!("{error:?}"));
+    }
+
     /// How many instructions the verifier has gone through in each program.
     pub fn verified(&mut self) -> Vec<(&'static str, u32)> {
         self.programs

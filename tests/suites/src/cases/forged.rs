@@ -12,8 +12,8 @@ use super::{Case, Step, passes};
 use crate::packet::{Packet, tcp, udp};
 use crate::setup::{At, Names, Setup};
 
-/// An hour and more: longer than any state but an established one lives.
-const LONG: Step = Step::Age(4_000);
+/// Longer than any state lives but an established or a half closed one.
+const LONG: Step = Step::Age(400);
 
 pub(super) fn cases(n: Names) -> Vec<Case> {
     vec![
@@ -215,6 +215,8 @@ fn fin_of_nobody(n: Names) -> Case {
         conversation(n).is_answered(challenge),
         conversation(n).is_answered(numbered("FA", 60_000, 1_001)),
         forged(n, ack),
+        // Half closed, it would be over.
+        Step::Age(3_700),
     ]);
     steps.extend(goes_on(n));
     Case {

@@ -7,14 +7,14 @@ mod changes;
 
 use std::collections::BTreeMap;
 
-use dataplane::model::Family;
+use dataplane::model::{Family, Protocol};
 use dataplane_common::{Outcome, Verdict};
 use suites::cases::{Datapath as _, all, play};
 use suites::host::Host;
 use suites::kernel::Kernel;
-use suites::packet::describe;
+use suites::packet::{Packet, describe, tcp, udp};
 use suites::random::{Random, Traffic, setup};
-use suites::setup::At;
+use suites::setup::{At, Names, Setup};
 use suites::upstream;
 
 #[test]
@@ -49,6 +49,66 @@ fn programs_stay_well_below_the_verifiers_limit() {
     for (name, instructions) in Kernel::load().verified() {
         eprintln!("{name}: {instructions} instructions verified");
         assert!(instructions < 700_000, "{name} comes near the limit of a million");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_verifier_takes_the_programs_for_socket_calls() {
+    Kernel::load().load_sockets();
+}
+
+/// Ten times as many flows of each kind as the table for unconfirmed ones holds: of 5,000 DNS lookups a second, on a table
+/// of the default size, that is a minute; and every entry of that table has been evicted many times over.
+#[test]
+#[ignore = "needs root"]
+fn no_number_of_lookups_or_half_open_connections_pushes_out_an_idle_connection() {
+    let mut kernel = Kernel::load();
+    for family in Family::ALL {
+        let n = Names { family };
+        let (client, vip, pod) = (n.client(40_000), n.vip(1, 80), n.pod(1, 80));
+        kernel.reset();
+        kernel.set(
+            &Setup::default()
+                .service(vip, Protocol::Tcp, &[pod])
+                .service(vip, Protocol::Udp, &[pod]),
+        );
+        let mut sees = |at, packet: &Packet, expected| {
+            let (outcome, _) = kernel.run(at, &packet.bytes());
+            assert_eq!(outcome, expected, "{}", describe(&packet.bytes()));
+        };
+        sees(
+            At::PodIngress,
+            &tcp("S", client, vip).numbers(1_000, 0),
+            Outcome::NewFlow,
+        );
+        sees(
+            At::PodEgress,
+            &tcp("SA", pod, client).numbers(9_000, 1_001),
+            Outcome::Translated,
+        );
+        sees(
+            At::PodIngress,
+            &tcp("A", client, vip).numbers(1_001, 9_001),
+            Outcome::Translated,
+        );
+        for number in 0..10_240 {
+            let other = n.outsider((number / 1_024) as u8, 1_024 + number % 1_024);
+            sees(At::UplinkIngress, &udp(other, vip), Outcome::NewFlow);
+            sees(At::UplinkEgress, &udp(pod, other), Outcome::Translated);
+            sees(At::UplinkIngress, &tcp("S", other, vip), Outcome::NewFlow);
+        }
+        // The server speaks first.
+        sees(
+            At::PodEgress,
+            &tcp("PA", pod, client).numbers(9_001, 1_001),
+            Outcome::Translated,
+        );
+        sees(
+            At::PodIngress,
+            &tcp("A", client, vip).numbers(1_001, 9_002),
+            Outcome::Translated,
+        );
     }
 }
 
