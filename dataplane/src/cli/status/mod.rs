@@ -176,7 +176,7 @@ fn text(status: &Status) -> String {
         .collect();
     let sockets = match &status.sockets {
         Some(sockets) => format!(
-            "socket calls are met of {}, below the cgroup with inode {}",
+            "serving socket calls of {}, below the cgroup with inode {}",
             if sockets.pods {
                 "the node and its pods"
             } else {
@@ -184,7 +184,7 @@ fn text(status: &Status) -> String {
             },
             sockets.cgroup
         ),
-        None => "socket calls are not met: the node's own processes reach no Service".to_owned(),
+        None => "socket calls are not served: the node's own processes reach no Service".to_owned(),
     };
     format!(
         "pinned at {} (map layout {})\n\
