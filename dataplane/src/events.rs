@@ -60,12 +60,17 @@ impl EventSender {
         }
     }
 
-    /// Part of an object cannot be served.
+    /// Part of an object cannot be served, or has more than Shunt has room for.
     pub fn record_refused(&self, refusal: &Refusal) {
-        if matches!(refusal.reason, Reason::SctpPorts { .. } | Reason::Claimed { .. }) {
+        let reason = match refusal.reason {
+            Reason::SctpPorts { .. } | Reason::Claimed { .. } => Some("NotServed"),
+            Reason::TooManyEndpoints { .. } | Reason::TooManyRanges { .. } => Some("LimitReached"),
+            _ => None,
+        };
+        if let Some(reason) = reason {
             self.send(Warning {
                 about: refusal.object.clone(),
-                reason: "NotServed",
+                reason,
                 action: "Sync",
                 note: refusal.reason.to_string(),
             });

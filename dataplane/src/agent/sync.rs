@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One sync: compile the Services that changed, plan, write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::SystemTime;
 
 use tokio::task::yield_now;
@@ -120,11 +121,16 @@ impl<M: Maps> Agent<M> {
 
     /// Load balancers see at once the state that the kernel is about to hold, as with kube-proxy.
     fn update_checks(&self, compiled: &BTreeMap<ServiceName, Compiled>, node_network: &NodeNetwork) {
-        let addresses = node_network.addresses.iter();
-        let addresses = addresses
-            .filter(|(_, own)| own.serves_node_ports)
-            .map(|(addr, _)| *addr)
-            .collect();
+        let addresses = match self.index.serves_node_ports_at_all_addresses() {
+            true => everywhere(node_network),
+            false => {
+                let addresses = node_network.addresses.iter();
+                addresses
+                    .filter(|(_, own)| own.serves_node_ports)
+                    .map(|(addr, _)| *addr)
+                    .collect()
+            }
+        };
         self.reports.checks.send_if_modified(|current| {
             let mut changed = current.addresses != addresses;
             current.addresses = addresses;
@@ -251,4 +257,15 @@ impl<M: Maps> Agent<M> {
         self.reports.metrics.backends.set(count(kernel.backends.len()));
         self.reports.metrics.frontends.set(count(kernel.frontends.len()));
     }
+}
+
+/// Every address, also those that only a route makes local: load balancers that pass packets on unchanged probe the
+/// health check port at their own address. The IPv6 address stands for both families.
+fn everywhere(node_network: &NodeNetwork) -> BTreeSet<IpAddr> {
+    let has_v6 = node_network.addresses.keys().any(IpAddr::is_ipv6);
+    let any = match has_v6 {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    BTreeSet::from([any])
 }

@@ -30,8 +30,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // Twice what is known of the largest real Services; half of the smallest table of backends.
-        Self { endpoints: 10_000 }
+        // Far more than the largest Services known have; a fifth of the table of backends.
+        Self { endpoints: 50_000 }
     }
 }
 

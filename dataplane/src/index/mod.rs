@@ -152,6 +152,11 @@ impl Index {
         }
     }
 
+    /// Whether NodePorts are served at every address of the node (`--nodeport-addresses=all`).
+    pub fn serves_node_ports_at_all_addresses(&self) -> bool {
+        self.settings.node_ports.are_everywhere()
+    }
+
     /// The addresses that the Node object has, internal ones first.
     pub fn own_addresses(&self) -> &[IpAddr] {
         self.nodes.values().next().map_or(&[], |node| &node.addresses)

@@ -121,6 +121,10 @@ impl Settings {
 }
 
 impl NodePortAddresses {
+    pub(super) fn are_everywhere(&self) -> bool {
+        self.0.contains(&NodePortAddress::All)
+    }
+
     fn include(&self, addr: IpAddr, is_primary: bool) -> bool {
         let of_family = |it: &&NodePortAddress| match it {
             NodePortAddress::Primary | NodePortAddress::All => true,

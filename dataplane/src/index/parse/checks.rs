@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of fields that several kinds of objects share.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -52,25 +52,71 @@ pub(super) fn dns_label(field: &'static str, value: &str) -> Result<(), Reason> 
 /// An address that packets can be sent to, here and from other machines: what the API server lets in for
 /// endpoints.
 pub(super) fn address(field: &'static str, value: &str) -> Result<IpAddr, Reason> {
-    let Ok(addr) = value.parse::<IpAddr>() else {
-        return Err(Reason::Address {
-            field,
-            value: shown(value),
-        });
-    };
-    match special(addr) {
+    let addr = any_address(field, value)?;
+    match special(addr).or(link_local(addr)) {
         Some(what) => Err(Reason::SpecialAddress { field, addr, what }),
         None => Ok(addr),
     }
 }
 
-/// A range of addresses, without the bits beyond its prefix.
-pub(super) fn range(field: &'static str, value: &str) -> Result<IpNet, Reason> {
-    let range = value.parse::<IpNet>().map_err(|_| Reason::Range {
+/// The same for addresses that the API server does not check for being link-local: cluster IPs and a load balancer's.
+pub(super) fn service_address(field: &'static str, value: &str) -> Result<IpAddr, Reason> {
+    let addr = any_address(field, value)?;
+    let what = special(addr).or(match addr {
+        IpAddr::V4(_) => None,
+        // Without a zone it leads nowhere.
+        IpAddr::V6(_) => link_local(addr),
+    });
+    match what {
+        Some(what) => Err(Reason::SpecialAddress { field, addr, what }),
+        None => Ok(addr),
+    }
+}
+
+fn any_address(field: &'static str, value: &str) -> Result<IpAddr, Reason> {
+    lenient(value).ok_or_else(|| Reason::Address {
         field,
         value: shown(value),
-    })?;
-    Ok(range.trunc())
+    })
+}
+
+/// Reads an address as kube-proxy does (`ParseIPSloppy`), because objects older than the API server's strict validation
+/// (KEP-4858) are still in etcd: IPv4 with leading zeros, which are decimal, and IPv4 in IPv6 form.
+fn lenient(text: &str) -> Option<IpAddr> {
+    let addr = match text.parse::<IpAddr>() {
+        Ok(addr) => addr,
+        Err(_) => match text.rsplit_once(':') {
+            Some((front, v4)) => format!("{front}:{}", lenient_v4(v4)?).parse().ok()?,
+            None => lenient_v4(text)?.into(),
+        },
+    };
+    Some(addr.to_canonical())
+}
+
+fn lenient_v4(text: &str) -> Option<Ipv4Addr> {
+    let mut parts = text.split('.');
+    let octets = [(); 4].map(|()| {
+        let part = parts.next()?;
+        let is_decimal = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        is_decimal.then(|| part.parse::<u8>().ok())?
+    });
+    let [Some(a), Some(b), Some(c), Some(d)] = octets else {
+        return None;
+    };
+    parts.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// A range of addresses, without the bits beyond its prefix.
+pub(super) fn range(field: &'static str, value: &str) -> Result<IpNet, Reason> {
+    let lenient = || {
+        let (addr, length) = value.split_once('/')?;
+        IpNet::new(lenient(addr)?, length.parse().ok()?).ok()
+    };
+    let range = value.parse::<IpNet>().ok().or_else(lenient);
+    range.map(|range| range.trunc()).ok_or_else(|| Reason::Range {
+        field,
+        value: shown(value),
+    })
 }
 
 pub(super) fn port(field: &'static str, value: i32) -> Result<u16, Reason> {
@@ -105,13 +151,17 @@ fn special(addr: IpAddr) -> Option<&'static str> {
         .or(is(addr.is_loopback(), "a loopback address"))
         .or(is(addr.is_multicast(), "a multicast address"))
         .or(match addr {
-            IpAddr::V4(addr) => is(addr.is_link_local(), "a link-local address")
-                .or(is(addr.is_broadcast(), "the broadcast address")),
-            IpAddr::V6(addr) => is(addr.is_unicast_link_local(), "a link-local address").or(is(
-                addr.to_ipv4_mapped().is_some(),
-                "an IPv4 address in IPv6 form",
-            )),
+            IpAddr::V4(addr) => is(addr.is_broadcast(), "the broadcast address"),
+            IpAddr::V6(_) => None,
         })
+}
+
+fn link_local(addr: IpAddr) -> Option<&'static str> {
+    let is_link_local = match addr {
+        IpAddr::V4(addr) => addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    };
+    is_link_local.then_some("a link-local address")
 }
 
 /// Keeps long values from filling the log.
@@ -135,7 +185,7 @@ mod tests {
             "::1",
             "ff02::1",
             "fe80::1",
-            "::ffff:10.0.0.1",
+            "::ffff:127.0.0.1",
         ] {
             assert!(
                 matches!(address("ip", odd), Err(Reason::SpecialAddress { .. })),
@@ -146,7 +196,11 @@ mod tests {
             "",
             "None",
             "10.0.0.256",
-            "010.0.0.1",
+            "10.0.0.",
+            "10.0.0.1.2",
+            "10.0.0.+1",
+            "0x0a.0.0.1",
+            "::ffff:10.0.0.256",
             "10.0.0.1/32",
             "fe80::1%eth0",
             "example.org",
@@ -162,6 +216,25 @@ mod tests {
         ] {
             assert_eq!(address("ip", good).unwrap().to_string(), good);
         }
+    }
+
+    #[test]
+    fn addresses_and_ranges_from_before_strict_validation_are_read_as_kube_proxy_reads_them() {
+        for (old, addr) in [
+            ("192.0.002.010", "192.0.2.10"),
+            ("010.244.001.005", "10.244.1.5"),
+            ("::ffff:192.0.2.10", "192.0.2.10"),
+            ("::ffff:192.0.002.010", "192.0.2.10"),
+        ] {
+            assert_eq!(address("ip", old).unwrap().to_string(), addr, "{old}");
+        }
+        assert_eq!(range("range", "010.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(range("range", "010.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert!(range("range", "10.0.0.0").is_err());
+        assert!(range("range", "010.0.0.0/33").is_err());
+        assert!(service_address("ip", "169.254.77.7").is_ok());
+        assert!(service_address("ip", "fe80::1").is_err());
+        assert!(service_address("ip", "127.0.0.1").is_err());
     }
 
     #[test]

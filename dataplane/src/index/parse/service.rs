@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1 as core;
 
 use super::super::event::Parsed;
-use super::checks::{Reasons, address, dns_label, port, protocol, range, unknown};
+use super::checks::{Reasons, address, dns_label, port, protocol, range, service_address, unknown};
 use super::metadata::{name_of, value};
 use crate::model::{Family, Reason, Service, ServicePort, SourceRanges, TrafficPolicy};
 
@@ -17,7 +17,7 @@ const MAX_AFFINITY_SECONDS: u32 = 86_400;
 /// Says `true` where clients outside the node are masqueraded whatever their backend.
 const MASQUERADE_EXTERNAL: &str = "shunt/masquerade-external";
 /// One hostile object must not fill the map.
-const MAX_RANGES: usize = 1_000;
+const MAX_RANGES: usize = 10_000;
 
 pub(super) fn parse(object: &core::Service) -> Parsed<Service> {
     let Some(spec) = object.spec.as_ref().filter(|spec| is_served(spec)) else {
@@ -98,7 +98,7 @@ fn cluster_ips(spec: &core::ServiceSpec, reasons: &mut Reasons) -> Vec<IpAddr> {
     let ips = listed.unwrap_or(spec.cluster_ip.as_slice());
     let parsed: BTreeSet<IpAddr> = ips
         .iter()
-        .filter_map(|ip| reasons.check(address("spec.clusterIPs", ip)))
+        .filter_map(|ip| reasons.check(service_address("spec.clusterIPs", ip)))
         .collect();
     parsed.into_iter().collect()
 }
@@ -119,7 +119,7 @@ fn load_balancer_ips(object: &core::Service, reasons: &mut Reasons) -> BTreeSet<
         .iter()
         .filter(|it| matches!(it.ip_mode.as_deref(), None | Some("VIP")))
         .filter_map(|it| it.ip.as_deref().filter(|ip| !ip.is_empty()))
-        .filter_map(|ip| reasons.check(address("status.loadBalancer.ingress.ip", ip)))
+        .filter_map(|ip| reasons.check(service_address("status.loadBalancer.ingress.ip", ip)))
         .collect()
 }
 
