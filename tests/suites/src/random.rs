@@ -329,7 +329,7 @@ fn answer(random: &mut Random, seen: &Seen) -> Vec<u8> {
         bytes[20]
     };
     if protocol == 6 && bytes.len() >= l4 + 20 {
-        let acknowledgement: u32 = *random.pick(&[1_001, 1_001, 1_001, 5]);
+        let acknowledgement: u32 = *random.pick(&[1_001, 1_001, 1_001, 1_002, 1_002, 6, 5]);
         bytes[l4 + 8..l4 + 12].copy_from_slice(&acknowledgement.to_be_bytes());
         // SYN-ACK, ACK, FIN-ACK, RST-ACK.
         bytes[l4 + 13] = *random.pick(&[0x12, 0x12, 0x10, 0x11, 0x14]);
@@ -380,10 +380,17 @@ fn whole(random: &mut Random, n: Names) -> Packet {
             sctp(chunk, (tag, 1_000), src, dst)
         }
         _ => {
-            let flags = *random.pick(&["S", "S", "SA", "A", "PA", "FA", "R", "RA", ""]);
-            tcp(flags, src, dst).numbers(1_000, *random.pick(&[0, 1_001, 1_002, 70_000]))
+            let flags = *random.pick(&["S", "S", "SA", "A", "A", "PA", "FA", "FA", "R", "RA", "SF", ""]);
+            // Those of a handshake and of a connection's end, those in reach of them, and those that somebody made up.
+            let sequence = *random.pick(&[1_000, 1_000, 1_001, 1_001, 1_002, 1_500, 66_000, 5]);
+            let acknowledgement = *random.pick(&[0, 1_001, 1_001, 1_002, 1_500, 70_000]);
+            tcp(flags, src, dst).numbers(sequence, acknowledgement)
         }
     };
+    if random.once_in(3) {
+        // A FIN without data is acknowledged by the next number.
+        return packet.carrying(&[]);
+    }
     // Also an odd length, and one that fills a checksum with 16 bits of choice.
     let length = random.below(40) as usize;
     let fill = random.draw() as u8;

@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 
 use lab::http::{self, Answer};
-use lab::{Family, Lab, Service, wait};
+use lab::{Family, Lab, Service, tool, wait};
 use serde_json::{Value, json};
 
 use crate::frontends::{NODE_PORT, at, lent, web};
-use crate::{clusters, echo_pod, lead};
+use crate::{clusters, clusters_with, echo_pod, lead};
 
 const CHECK_PORT: u16 = 30_999;
 
@@ -88,5 +88,34 @@ fn the_health_check_port_reports_how_many_ready_endpoints_a_node_has() {
             })
             .unwrap();
         }
+    }
+}
+
+/// As the passthrough load balancers of a large cloud do it: the VIP is no address of the node, but a local route.
+#[test]
+#[ignore = "needs root"]
+fn the_health_check_port_is_open_at_an_address_that_only_a_route_makes_local() {
+    if !tool::is_there(
+        "ip",
+        "the_health_check_port_is_open_at_an_address_that_only_a_route_makes_local",
+    ) {
+        return;
+    }
+    for lab in clusters_with(&["--nodeport-addresses=all"]) {
+        let server = echo_pod(&lab, 1, "server");
+        let spec = web().node_port(NODE_PORT).load_balancer(lent(1)).external_local();
+        let service = lab.service(spec.health_check(CHECK_PORT)).unwrap();
+        lead(&lab, &service, &[server.ready()]);
+        let node = lab.node(1).netns();
+        let (vip, check) = (at(lent(1), Family::V4, 80), at(lent(1), Family::V4, CHECK_PORT));
+        let route = format!("{}/32", vip.ip());
+        node.tool("ip", &["route", "add", "local", &route, "dev", "lo"], "")
+            .unwrap();
+        wait::until(&format!("{check} to be open"), || {
+            ask(&lab, check).map(drop).map_err(|error| error.to_string())
+        })
+        .unwrap();
+        assert_eq!(ask(&lab, check).unwrap().status, 200);
+        assert_eq!(lab.outside().talk().ask_tcp(vip, "who").unwrap().pod, "server");
     }
 }
