@@ -28,10 +28,13 @@ const PATIENT_TRIES: u32 = 6;
 const REST: u32 = 2;
 
 /// Whether a tuple could be had for a flow's replies.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
     Had,
     /// Another flow has it, or a socket of the node, or its port is a NodePort.
     Taken,
+    /// A flow has it that is over: it is ours once that flow's entries are gone.
+    Finished,
     Full,
 }
 
@@ -50,6 +53,8 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
     preferred: Option<Port>,
     assign: impl Fn(&mut FlowValue<F>, Port),
 ) -> Result<bool, Outcome> {
+    let mut claimed = Claim::Taken;
+    let mut is_preferred = false;
     if let Some(port) = preferred
         && work.contested == Port::default()
     {
@@ -60,32 +65,40 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
             Hook::Ingress => REST,
             Hook::Egress => UNTIL_EXPIRED,
         };
-        match claim_as_is(tables, work, rest) {
-            Claim::Had => return Ok(true),
-            Claim::Full => return Err(Outcome::FlowTableFull),
-            Claim::Taken => {}
+        claimed = claim_as_is(tables, work, rest);
+        is_preferred = true;
+    }
+    if claimed == Claim::Taken {
+        is_preferred = false;
+        if work.headers.protocol() == Protocol::SCTP {
+            return Err(Outcome::SctpPortChange);
+        }
+        for attempt in 0..TRIES {
+            let port = port(tables, work, attempt);
+            if port == work.contested {
+                continue;
+            }
+            assign(&mut work.value, port);
+            let rest = match attempt < PATIENT_TRIES {
+                true => UNTIL_EXPIRED,
+                false => REST,
+            };
+            claimed = claim_as_is(tables, work, rest);
+            if claimed != Claim::Taken {
+                break;
+            }
         }
     }
-    if work.headers.protocol() == Protocol::SCTP {
-        return Err(Outcome::SctpPortChange);
+    // Here and not in each try: the verifier follows every call anew.
+    if claimed == Claim::Finished {
+        forget_finished(tables, &work.other_key, work.value.last_seen);
+        claimed = put_reply(tables, work);
     }
-    for attempt in 0..TRIES {
-        let port = port(tables, work, attempt);
-        if port == work.contested {
-            continue;
-        }
-        assign(&mut work.value, port);
-        let rest = match attempt < PATIENT_TRIES {
-            true => UNTIL_EXPIRED,
-            false => REST,
-        };
-        match claim_as_is(tables, work, rest) {
-            Claim::Had => return Ok(false),
-            Claim::Full => return Err(Outcome::FlowTableFull),
-            Claim::Taken => {}
-        }
+    match claimed {
+        Claim::Had => Ok(is_preferred),
+        Claim::Full => Err(Outcome::FlowTableFull),
+        Claim::Taken | Claim::Finished => Err(Outcome::PortsExhausted),
     }
-    Err(Outcome::PortsExhausted)
 }
 
 /// The port of the node's range that this flow tries as its `attempt`-th. Which they are depends on the one that
@@ -103,18 +116,18 @@ fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Po
     config.port_at(place as u16)
 }
 
-/// Puts the partner of the packet's flow; in the place of a flow that has expired, or that is closed and has had no
+/// Puts the partner of the packet's flow, unless a flow has its place that has expired, or that is closed and has had no
 /// packet for `rest` ticks.
 #[inline(always)]
 fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u32) -> Claim {
     work.set_partner();
-    if held_by_finished(tables, work, rest) {
-        forget_finished(tables, &work.other_key, work.value.last_seen);
-    }
     if is_nodes_own(tables, work) {
         return Claim::Taken;
     }
-    put_reply(tables, work)
+    match held_by_finished(tables, work, rest) {
+        true => Claim::Finished,
+        false => put_reply(tables, work),
+    }
 }
 
 /// Whether the reply would be the node's own or a Service's, were it not this flow's. Only replies to the
