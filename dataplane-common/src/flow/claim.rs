@@ -2,7 +2,7 @@
 //! Claiming a tuple for a flow's replies. Once per flow.
 
 use crate::flow::pair::forget_finished;
-use crate::lb::hash::{hash, rehash, scale};
+use crate::lb::hash::{hash, scale};
 use crate::maps::flows::FlowValue;
 use crate::maps::frontends::FrontendKey;
 use crate::outcome::Outcome;
@@ -13,15 +13,15 @@ use crate::value::hook::Hook;
 use crate::value::protocol::Protocol;
 use crate::value::wire::Port;
 
-/// Ports tried before a flow is refused. With half of the range taken, one flow in 256 needs more
+/// Ports tried before a flow is refused. With half of the range taken, one flow in 64 needs more
 /// than these; each is another step of the verifier's way through the program.
-const TRIES: u32 = 8;
+const TRIES: u32 = 6;
 
 /// Tries that take only ports without an entry that has not expired. A backend that closed first keeps its end of a
 /// connection for a minute (TIME_WAIT), and takes the SYN of another client under that port for a mistake: a second's
 /// delay. The tries after these take ports of closed connections, too: at thousands of connections a second there may
 /// be no others.
-const PATIENT_TRIES: u32 = 6;
+const PATIENT_TRIES: u32 = 5;
 
 /// Ticks after the last packet of a closed connection until its port is anybody's who finds no other. The backend waits
 /// for the client's last acknowledgement until then.
@@ -37,6 +37,9 @@ enum Claim {
     Finished,
     Full,
 }
+
+/// Into so many parts the range is divided: a power of two, not below [`TRIES`].
+const STEPS: u32 = 8;
 
 /// In place of [`REST`]: until the other flow has expired.
 const UNTIL_EXPIRED: u32 = u32::MAX;
@@ -109,10 +112,11 @@ fn port<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>, attempt: u32) -> Po
     let config = tables.config();
     let secret = tables.networks().map_or(0, |networks| networks.hash_seed);
     let seed = secret ^ work.contested.get() as u32 ^ work.value.last_seen.0.rotate_left(16);
-    let place = scale(
-        rehash(hash(&work.headers.key, seed), attempt),
-        config.ports_count as u32,
-    );
+    let count = config.ports_count as u32;
+    let first = scale(hash(&work.headers.key, seed), count);
+    // In even steps, so that the tries find a free port among a few.
+    let step = (count / STEPS).max(1);
+    let place = (first + attempt * step).checked_rem(count).unwrap_or(0);
     config.port_at(place as u16)
 }
 

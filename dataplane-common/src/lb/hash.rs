@@ -59,9 +59,3 @@ pub(crate) fn hash_client<F: Family>(client: &F::Addr, seed: u32) -> u32 {
 pub(crate) fn scale(hash: u32, below: u32) -> u32 {
     ((hash as u64 * below as u64) >> 32) as u32
 }
-
-/// Another hash, drawn from the first: for the `attempt`-th try.
-#[inline(always)]
-pub(crate) fn rehash(hash: u32, attempt: u32) -> u32 {
-    finish(mix(hash, attempt))
-}
