@@ -95,6 +95,11 @@ where
         })
     }
 
+    /// How many flow entries there are, of confirmed and of opening flows.
+    pub fn flow_count(&self) -> usize {
+        self.flows.keys().count() + self.opening.keys().count()
+    }
+
     /// Every slot of `backends`, in order; one never filled holds a backend that is gone.
     pub fn all_backends(&self) -> io::Result<Vec<Backend<F>>> {
         read_array(&self.slots, self.backends.len())

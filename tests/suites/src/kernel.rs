@@ -228,14 +228,7 @@ impl Datapath for Kernel {
     }
 
     fn flows(&mut self) -> usize {
-        let count = |kept: usize, opening: usize| kept + opening;
-        count(
-            self.tables.v4.flows.keys().count(),
-            self.tables.v4.opening.keys().count(),
-        ) + count(
-            self.tables.v6.flows.keys().count(),
-            self.tables.v6.opening.keys().count(),
-        )
+        self.tables.v4.flow_count() + self.tables.v6.flow_count()
     }
 }
 

@@ -116,14 +116,7 @@ fn entries(maps: &PinnedMaps) -> Entries {
         addresses: maps.v4.addresses.keys().count() + maps.v6.addresses.keys().count(),
         sets: maps.sets.keys().count(),
         backends: alive(&maps.v4) + alive(&maps.v6),
-        flows: [&maps.v4.flows, &maps.v4.opening]
-            .map(|flows| flows.keys().count())
-            .into_iter()
-            .sum::<usize>()
-            + [&maps.v6.flows, &maps.v6.opening]
-                .map(|flows| flows.keys().count())
-                .into_iter()
-                .sum::<usize>(),
+        flows: maps.v4.flow_count() + maps.v6.flow_count(),
     }
 }
 
