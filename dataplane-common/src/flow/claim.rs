@@ -92,7 +92,7 @@ pub(crate) fn claim<F: Family, T: Tables<F>>(
             }
         }
     }
-    // Here and not in each try: the verifier follows every call anew.
+    // Once, after all tries: the verifier follows each call again.
     if claimed == Claim::Finished {
         forget_finished(tables, &work.other_key, work.value.last_seen);
         claimed = put_reply(tables, work);
@@ -134,8 +134,8 @@ fn claim_as_is<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, rest: u3
     }
 }
 
-/// Whether the reply would be the node's own or a Service's, were it not this flow's. Only replies to the
-/// node's own address can be, those of masqueraded flows: they are met at ingress.
+/// Whether the reply's tuple is one of a socket of the node or of a NodePort. Only a masqueraded flow's can be, whose
+/// replies come to the node's own address, at ingress.
 #[inline(never)]
 fn is_nodes_own<F: Family, T: Tables<F>>(tables: &T, work: &Work<F>) -> bool {
     let key = &work.other_key;

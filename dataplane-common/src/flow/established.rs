@@ -2,9 +2,9 @@
 //! A packet whose tuple is in the flow table.
 //!
 //! Per packet: the lookup that found the entry, a clock that is read without a trap, for TCP two numbers compared and
-//! stored, and for UDP one array slot that says whether its backend is still there. At most once a tick: the entry and
-//! its partner are marked as used, and a partner that was evicted is put back; a flow that gets no replies any more,
-//! because another has that place, begins anew. Per TCP event (SYN, FIN, RST): the partner learns of it.
+//! stored, and for UDP one array slot that says whether its backend still exists. At most once a tick: the entry and
+//! its partner are marked as used, and an evicted partner is put back. A flow whose reply entry has become another
+//! flow's starts again. Per TCP event (SYN, FIN, RST): the partner is updated, too.
 
 use crate::flow::masquerade;
 use crate::flow::new_flow::NewFlowReason;
@@ -27,7 +27,7 @@ use crate::value::tick::Tick;
 /// netfilter has it. A question and its answer are none.
 const UDP_STREAM: u32 = 2;
 
-/// What a packet is to the entry that was found.
+/// How a packet relates to the entry that was found.
 enum Life {
     /// The flow goes on.
     GoesOn,
@@ -146,8 +146,8 @@ fn judge<F: Family, T: Tables<F>>(tables: &T, work: &mut Work<F>, entry: Entry<'
     }
 }
 
-/// Marks all entries of a flow as used, and puts back those that were evicted. Returned is why a client's flow begins
-/// anew, if it does: another flow has had the place of its reply entry since, or its frontend is another Service's.
+/// Marks all entries of a flow as used, and puts back those that were evicted. Returns a reason if the client's flow must
+/// start again: another flow has the place of its reply entry, or its frontend belongs to another Service now.
 #[inline(never)]
 fn refresh<F: Family, T: Tables<F>>(
     tables: &T,

@@ -130,7 +130,7 @@ pub(crate) fn new_flow<F: Ip, P: Packet, T: Tables<F>>(
         };
     }
     let opened = match work.headers.segment.is_reset() {
-        // What it breaks is over with it: nothing is kept.
+        // The connection that it breaks is over, so nothing is kept.
         true => Ok(Outcome::ResetTranslated),
         false => open(tables, work),
     };

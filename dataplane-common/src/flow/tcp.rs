@@ -16,7 +16,7 @@
 //! a new connection   SYN-ACK                 it acknowledges the candidate: a SYN that came on a live flow
 //! ```
 //!
-//! What proves nothing is translated all the same, and left to its receiver, which judges by RFC 9293 and RFC 5961.
+//! A segment that proves nothing is translated all the same. Its receiver judges it by RFC 9293 and RFC 5961.
 //!
 //! Costs: an established flow's segment compares its numbers with the last ones and stores them. Only segments that
 //! open, close or break a connection come here, and others while one of these questions is open.
@@ -47,7 +47,7 @@ const REACH_OF_SEGMENT: u32 = 1 << 25;
 /// How far the answer to a segment in the middle of a connection may be from that segment's numbers.
 const REACH_OF_MIDWAY: u32 = 1 << 20;
 
-/// What a segment is to its flow.
+/// How a segment relates to its flow.
 pub(crate) enum TcpEvent {
     /// Part of it.
     Ours,
